@@ -240,7 +240,7 @@ def translate(error: Exception, doing: str, endpoint: str) -> errors.StowageErro
         )
     if isinstance(error, boto.ConnectTimeoutError | boto.ReadTimeoutError):
         return errors.NetworkError(f"failed to {doing}: {endpoint} did not answer in time")
-    if isinstance(error, boto.HTTPClientError):
+    if isinstance(error, boto.HTTPClientError | boto.ConnectionError):
         return errors.NetworkError(f"failed to {doing}: {endpoint} not reached: {_cause(error)}")
     if isinstance(error, ResponseParserError):
         return errors.ServerFaultError(f"failed to {doing}: {endpoint} gave an answer that is not S3's")
@@ -281,8 +281,9 @@ def from_status(status: int, code: str, message: str, doing: str) -> errors.Stow
 
 def _cause(error: BaseException) -> str:
     """The innermost reason in one line: botocore wraps urllib3, which wraps the socket's own words."""
-    text = str(error)
-    return text.rsplit("Caused by ", 1)[-1] if "Caused by " in text else text
+    wrapped = getattr(error, "kwargs", {}).get("error")
+    text = str(wrapped or error).rsplit("Caused by ", 1)[-1]
+    return text.rsplit(": ", 1)[-1].strip("'\")")
 
 
 def from_environment(environ: Mapping[str, str] | None = None) -> S3Settings:
