@@ -30,6 +30,7 @@ def list_pages(
     after_key: str = "",
     delimiter: str = "",
     page_size: int = PAGE_SIZE,
+    ahead: bool = True,
 ) -> Iterator[Page]:
     """Pages of a version listing; while one is worked on, the next is on its way.
 
@@ -40,6 +41,7 @@ def list_pages(
         after_key: Start behind every version of this key.
         delimiter: Fold what follows it into ``Page.folders``.
         page_size: Rows per request, 1 to 1000.
+        ahead: Ask for the next page while the caller works on this one.
 
     Raises:
         StowageError: The server refused, failed, or hands out the same page for ever.
@@ -56,7 +58,7 @@ def list_pages(
 
     position = 0
     request = start
-    with ThreadPoolExecutor(1, thread_name_prefix="list-versions") as ahead:
+    with ThreadPoolExecutor(1, thread_name_prefix="list-versions") as background:
         page = fetch(request, 0)
         while page.truncated:
             position += len(page.rows)
@@ -66,9 +68,9 @@ def list_pages(
             if following == request or not page.next_key:
                 raise errors.ServerFaultError(f"version listing of bucket {bucket} does not advance past a page")
             request = following
-            coming = ahead.submit(fetch, request, position)
+            coming = background.submit(fetch, request, position) if ahead else None
             yield page
-            page = coming.result()
+            page = coming.result() if coming else fetch(request, position)
         yield page
 
 
@@ -90,7 +92,7 @@ def list_key(client: S3Client, bucket: str, key: str, *, expected: int = 0) -> H
     """
     page_size = min(PAGE_SIZE, max(16, 2 * expected)) if expected else PAGE_SIZE
     found: History = []
-    for number, page in enumerate(list_pages(client, bucket, prefix=key, page_size=page_size), start=1):
+    for number, page in enumerate(list_pages(client, bucket, prefix=key, page_size=page_size, ahead=False), start=1):
         found += [row for row in page.rows if row.key == key]
         if found and page.rows[-1].key != key:
             break

@@ -1,0 +1,210 @@
+"""Making a plan from a live bucket, and applying a stored one: the thin shell around the pure planner."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stowage import errors
+from stowage.s3.connection import engine_errors
+from stowage.s3.prune_apply import WORKERS, ApplySettings, apply_plan
+from stowage.s3.prune_file import Plan, PlanHead, PlanWriter, read_plan
+from stowage.s3.prune_locks import bucket_has_lock, keep_locked
+from stowage.s3.prune_plan import Decision, PruneRules, plan_key
+from stowage.s3.prune_recheck import ItemResult
+from stowage.s3.versions import Listing
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+Progress = Callable[[int], None]
+_REPORT_EVERY = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanRequest:
+    """What to plan.
+
+    Args:
+        bucket: Bucket name.
+        rules: What may go.
+        prefix: Only keys that start so; without leading ``/``, ``..`` or backslash.
+        explain: Write the versions that stay, with their reasons, into the plan, too.
+
+    Raises:
+        BadInputError: The prefix can match nothing that a sane program writes.
+    """
+
+    bucket: str
+    rules: PruneRules
+    prefix: str = ""
+    explain: bool = False
+
+    def __post_init__(self) -> None:
+        if self.prefix.startswith("/") or ".." in self.prefix or "\\" in self.prefix:
+            raise errors.BadInputError(
+                f"prefix {self.prefix!r} begins with / or holds .. or a backslash", "right: --prefix pdf/2511/"
+            )
+
+
+def make_plan(
+    client: S3Client, request: PlanRequest, path: Path, *, now: datetime | None = None, progress: Progress | None = None
+) -> Plan:
+    """List a bucket, decide about every version, and store what goes as a plan. Deletes nothing.
+
+    Args:
+        client: boto3 S3 client; its key needs s3:ListBucketVersions (and s3:ListBucket on SeaweedFS).
+        request: What to plan.
+        path: Where the plan is written.
+        now: The clock; the system's when ``None``.
+        progress: Told the number of rows listed so far.
+
+    Returns:
+        The plan, whole and closed.
+
+    Raises:
+        StowageError: The server refused or failed; no plan is left behind.
+    """
+    clock = now or datetime.now(UTC)
+    listing = Listing(client, request.bucket, request.prefix)
+    writer = _written(client, request, path, listing, clock, by_folder=False, progress=progress)
+    missing = listing.missing_live_keys() if listing.doubtful else 0
+    if missing:
+        # SeaweedFS D1: read again, narrower. What is still missing is left alone, and the plan says how much it is.
+        writer.discard()
+        writer = _written(client, request, path, listing, clock, by_folder=True, progress=progress)
+        missing = listing.missing_live_keys()
+    writer.totals.missing_keys = missing
+    writer.totals.listed_versions, writer.totals.listed_keys = listing.rows, listing.keys
+    writer.finish()
+    return Plan(path, writer.head, writer.totals)
+
+
+def _written(
+    client: S3Client,
+    request: PlanRequest,
+    path: Path,
+    listing: Listing,
+    clock: datetime,
+    *,
+    by_folder: bool,
+    progress: Progress | None,
+) -> PlanWriter:
+    head = PlanHead(
+        endpoint=client.meta.endpoint_url,
+        bucket=request.bucket,
+        prefix=request.prefix,
+        planned_at=clock,
+        rules=request.rules,
+    )
+    writer = PlanWriter(path, head)
+    kept: Counter[str] = Counter()
+    try:
+        for decision in _decisions(client, request, listing, clock, by_folder=by_folder, progress=progress):
+            if decision.delete or request.explain:
+                writer.add(decision)
+            if not decision.delete:
+                kept[decision.why.value] += 1
+    except BaseException:
+        writer.discard()
+        raise
+    writer.totals.kept = dict(sorted(kept.items()))
+    return writer
+
+
+def _decisions(
+    client: S3Client,
+    request: PlanRequest,
+    listing: Listing,
+    clock: datetime,
+    *,
+    by_folder: bool,
+    progress: Progress | None,
+) -> Iterator[Decision]:
+    def decided() -> Iterator[Decision]:
+        told = 0
+        for history in listing.histories(by_folder=by_folder):
+            yield from plan_key(history, request.rules, clock)
+            if progress and listing.rows - told >= _REPORT_EVERY:
+                told = listing.rows
+                progress(told)
+        if progress:
+            progress(listing.rows)
+
+    if bucket_has_lock(client, request.bucket):
+        return keep_locked(client, request.bucket, decided(), clock)
+    return decided()
+
+
+def check_cap(plan: Plan, max_delete: int | None) -> None:
+    """Refuse a plan that would delete more than somebody allowed.
+
+    Raises:
+        RefusedError: It holds more than ``max_delete`` versions.
+    """
+    if max_delete is not None and plan.totals.candidates > max_delete:
+        raise errors.RefusedError(
+            f"plan would delete {plan.totals.candidates} versions, allowed are {max_delete}; nothing was deleted",
+            "narrow --prefix or --older-than, or raise --max-delete",
+        )
+
+
+def open_plan(client: S3Client, path: Path, bucket: str | None = None) -> Plan:
+    """Read a stored plan and check that it was made for this server and bucket.
+
+    Raises:
+        BadInputError: The plan is damaged, or was made for another endpoint or bucket.
+    """
+    plan = read_plan(path)
+    if bucket and plan.head.bucket != bucket:
+        raise errors.BadInputError(f"plan {path} is for bucket {plan.head.bucket}, not {bucket}")
+    if plan.head.endpoint != client.meta.endpoint_url:
+        raise errors.BadInputError(
+            f"plan {path} was made on {plan.head.endpoint}, this is {client.meta.endpoint_url}",
+            f"use --endpoint {plan.head.endpoint}, or make a new plan",
+        )
+    return plan
+
+
+def carry_out(client: S3Client, plan: Plan, *, workers: int = WORKERS) -> Iterator[ItemResult]:
+    """Apply a plan, after a second look at each key; the server's state outranks the plan.
+
+    Args:
+        client: boto3 S3 client; its key needs s3:ListBucketVersions, s3:DeleteObjectVersion, s3:GetBucketVersioning.
+        plan: What to delete.
+        workers: Batches at the same time.
+
+    Yields:
+        One result per planned version.
+
+    Raises:
+        StowageError: The bucket is not there or may not be asked.
+    """
+    bucket = plan.head.bucket
+    settings = ApplySettings(
+        bucket=bucket,
+        prefix=plan.head.prefix,
+        rules=plan.head.rules,
+        planned_at=plan.head.planned_at,
+        versioning_enabled=versioning_status(client, bucket) == "Enabled",
+        has_lock=bucket_has_lock(client, bucket),
+        workers=workers,
+    )
+    return apply_plan(client, plan.candidates(), settings)
+
+
+def versioning_status(client: S3Client, bucket: str) -> str:
+    """``Enabled``, ``Suspended``, ``Unversioned``, or ``unknown`` when the key may not ask.
+
+    Raises:
+        StowageError: The bucket does not exist or the server failed.
+    """
+    try:
+        with engine_errors(f"read versioning of bucket {bucket}", client.meta.endpoint_url):
+            return client.get_bucket_versioning(Bucket=bucket).get("Status") or "Unversioned"
+    except errors.AuthError:
+        return "unknown"
