@@ -1,0 +1,64 @@
+"""All checks on a site's inventory, as one pure function: everything wrong is found at once."""
+
+from __future__ import annotations
+
+from stowage.site.check_edges import check_edges
+from stowage.site.check_names import check_names, check_placeholders, check_together, check_unresolved
+from stowage.site.check_secrets import check_secrets
+from stowage.site.check_storages import check_storages
+from stowage.site.check_store import check_buckets, check_endpoints, check_groups, check_provider
+from stowage.site.model import Problem, Rules, Site
+
+CHECKS = (
+    check_groups,
+    check_placeholders,
+    check_secrets,
+    check_provider,
+    check_endpoints,
+    check_buckets,
+    check_edges,
+    check_storages,
+    check_together,
+    check_names,
+    check_unresolved,
+)
+
+READ = frozenset(
+    {
+        "object_store_provider",
+        "object_store_preset",
+        "object_store_endpoint",
+        "object_store_buckets",
+        "edge_name",
+        "edge_site_host",
+        "edge_s3_public_endpoint",
+        "edge_tls",
+        "edge_tls_cert",
+        "edge_tls_key",
+        "filator_storages",
+    }
+)
+"""Variables that the checks read whatever the rules say; the caller must work their values out."""
+
+
+def read_names(rules: Rules) -> frozenset[str]:
+    """Return every variable whose value the checks read."""
+    return (
+        READ
+        | {name for name in rules.known if name.endswith("_endpoint")}
+        | {name for group in rules.together for name in group}
+        | {name for secret in rules.secrets for name in (secret.name, *secret.used_by)}
+    )
+
+
+def check_site(site: Site, rules: Rules) -> list[Problem]:
+    """Find everything that is wrong with an inventory.
+
+    Args:
+        site: Groups and values of the inventory.
+        rules: Known names, secrets and what belongs together.
+
+    Returns:
+        The problems in the order of the checks, each once; empty when the site may be deployed.
+    """
+    return list(dict.fromkeys(problem for check in CHECKS for problem in check(site, rules)))

@@ -1,0 +1,153 @@
+"""Checks on the store: provider, addresses, buckets."""
+
+from __future__ import annotations
+
+import re
+
+from stowage.errors import BadInputError
+from stowage.site.model import Problem, Rules, Site
+from stowage.site.stores import EXTERNAL, Store, find_store
+from stowage.site.urls import endpoint_fault, without_scheme
+
+GROUPS = ("nas", "db", "app", "edge")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_NUMBERS = re.compile(r"\d+\.\d+\.\d+\.\d+")
+
+
+def selected_store(site: Site, host: str) -> Store | None:
+    """Return the store that ``host`` selects, ``None`` when the choice is missing or wrong."""
+    provider = site.value(host, "object_store_provider")
+    try:
+        return find_store(str(provider or ""), str(site.value(host, "object_store_preset") or ""))
+    except BadInputError:
+        return None
+
+
+def check_groups(site: Site, _rules: Rules) -> list[Problem]:
+    """Every group has a host; ``nas`` may be empty when the store is not ours."""
+    everyone = site.members(*GROUPS)
+    external = bool(everyone) and all(site.value(host, "object_store_provider") == EXTERNAL for host in everyone)
+    return [
+        Problem(
+            where=site.inventory,
+            what=f"group {group} has no host",
+            right=f"a host under {group}; one host may be in all of {', '.join(GROUPS)}",
+            mend=f"ansible-inventory -i {site.inventory} --graph",
+        )
+        for group in GROUPS
+        if not site.groups.get(group) and not (group == "nas" and external)
+    ]
+
+
+def check_provider(site: Site, _rules: Rules) -> list[Problem]:
+    """The provider (and preset) names a store that can carry the service, the same one on every host."""
+    problems = []
+    hosts = site.members(*GROUPS)
+    values = site.by_value(hosts, "object_store_provider")
+    missing = [host for host in hosts if not site.has(host, "object_store_provider")]
+    if missing:
+        values.append(("", missing))
+    for provider, chosen_by in values:
+        for preset, users in site.by_value(chosen_by, "object_store_preset") or [("", chosen_by)]:
+            name = "object_store_preset" if provider == EXTERNAL and preset else "object_store_provider"
+            try:
+                find_store(str(provider or ""), str(preset or ""))
+            except BadInputError as error:
+                problems.append(
+                    Problem(site.where(users, name), error.message, error.hint or "", site.edit(users, name))
+                )
+    if len(values) > 1:
+        said = ", ".join(f'"{provider}" on {" and ".join(hosts)}' for provider, hosts in values)
+        problems.append(
+            Problem(
+                where=site.where(hosts, "object_store_provider"),
+                what=f"object_store_provider differs between hosts: {said}",
+                right="one value for the whole site, in group_vars/all",
+                mend=site.edit(hosts, "object_store_provider"),
+            )
+        )
+    return problems
+
+
+def check_endpoints(site: Site, rules: Rules) -> list[Problem]:
+    """Every address of an S3 server has a scheme and a host and nothing behind it."""
+    problems = []
+    hosts = site.members(*GROUPS)
+    missing = [host for host in hosts if not site.has(host, "object_store_endpoint")]
+    if missing:
+        store = selected_store(site, missing[0])
+        problems.append(
+            Problem(
+                where=", ".join(missing),
+                what="object_store_endpoint is not set",
+                right=f"the address by which the hosts reach the store, {store.endpoint if store else 'a URL'}",
+                mend=site.edit(missing, "object_store_endpoint"),
+            )
+        )
+    names = sorted(name for name in rules.known if name.endswith("_endpoint"))
+    for name in names:
+        for value, users in site.by_value(hosts, name):
+            fault = endpoint_fault(value)
+            if fault is None or (name != "object_store_endpoint" and value in (None, "")):
+                continue
+            host = without_scheme(str(value or "")) or "host:port"
+            problems.append(
+                Problem(
+                    where=site.where(users, name),
+                    what=f"{name} {_shown(value)} {fault}",
+                    right=f"http://{host} or https://{host}",
+                    mend=site.edit(users, name),
+                )
+            )
+    return problems
+
+
+def _shown(value: object) -> str:
+    """Quote an address for a message, with a password in it left out."""
+    text = str(value or "")
+    return f'"{re.sub(r"//[^/@]*@", "//...@", text)}"' if text else ""
+
+
+def bucket_fault(name: object) -> str | None:
+    """Say what is wrong with a bucket name by the rules of AWS S3, ``None`` when it is good."""
+    if not isinstance(name, str) or not _BUCKET.fullmatch(name):
+        return "is no bucket name (3 to 63 lower-case letters, digits, hyphens or dots, letter or digit at the ends)"
+    if ".." in name or ".-" in name or "-." in name or _NUMBERS.fullmatch(name):
+        return "is no bucket name (dots must stand between letters or digits, and it must not look like an address)"
+    if name.startswith(("xn--", "sthree-", "amzn-s3-demo-")) or name.endswith(
+        ("-s3alias", "--ol-s3", ".mrap", "--x-s3")
+    ):
+        return "is reserved by S3"
+    return None
+
+
+def check_buckets(site: Site, _rules: Rules) -> list[Problem]:
+    """Bucket names are well formed, each stands once, and the store can do what is asked of them."""
+    problems = []
+    name = "object_store_buckets"
+    for buckets, users in site.by_value(site.members(*GROUPS), name):
+        where, edit = site.where(users, name), site.edit(users, name)
+        if not isinstance(buckets, list):
+            problems.append(Problem(where, f"{name} is no list", "a list of names, or of mappings with name", edit))
+            continue
+        seen: set[str] = set()
+        store = selected_store(site, users[0])
+        for entry in buckets:
+            bucket = entry.get("name") if isinstance(entry, dict) else entry
+            if fault := bucket_fault(bucket):
+                guess = re.sub(r"[^a-z0-9.-]+", "-", str(bucket or "").lower()).strip("-.") or "assets"
+                problems.append(Problem(where, f'bucket "{bucket}" {fault}', f"such as {guess}", edit))
+            elif bucket in seen:
+                problems.append(Problem(where, f'bucket "{bucket}" stands twice in {name}', "each bucket once", edit))
+            seen.add(str(bucket))
+            wants_versions = isinstance(entry, dict) and entry.get("versioning") in ("enabled", "Enabled", True)
+            if store and not store.versions and wants_versions:
+                problems.append(
+                    Problem(
+                        where,
+                        f'bucket "{bucket}" asks for versioning, which {store.title} does not have',
+                        "a store that keeps versions (docs/stores.md), or versioning left out",
+                        edit,
+                    )
+                )
+    return problems

@@ -1,0 +1,166 @@
+"""The plain data that the checks work on, and the shape of what they find."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any, Literal
+
+PREFLIGHT = "ansible-playbook playbooks/preflight.yml -i {inventory}"
+SECRETS_INIT = "ansible-playbook playbooks/ops/secrets_init.yml -i {inventory}"
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One thing wrong with an inventory.
+
+    Args:
+        where: File and line when known, else the hosts.
+        what: Variable and fault; never a secret's value.
+        right: What would be right.
+        mend: Command that mends it.
+    """
+
+    where: str
+    what: str
+    right: str
+    mend: str
+
+    def __str__(self) -> str:
+        line = f"{self.where}: {self.what}; right: {self.right}; mend: {self.mend}"
+        return " ".join(line.split())
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a value could not be worked out.
+
+    Args:
+        undefined: Name of the variable it lacks; ``None`` when the cause is another.
+        reason: The cause in words, without values.
+    """
+
+    undefined: str | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A secret that a site needs.
+
+    Args:
+        name: Name in the vault, with the prefix ``vault_``.
+        kind: What it is for: ``password``, ``access_key``, ``secret_key`` or ``token``; decides its alphabet.
+        length: Characters to generate.
+        min_length: Shortest value that preflight lets pass.
+        used_by: Inventory variables that it feeds; a site that sets them otherwise needs no vault entry.
+        groups: Groups whose hosts need it.
+        at_store: ``admin`` for the key that rules the store, ``service`` for the key of one program, empty for a
+            secret that the store never sees. It decides who makes the secret, see ``secret_source``.
+    """
+
+    name: str
+    kind: str
+    length: int
+    min_length: int
+    used_by: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    at_store: Literal["", "admin", "service"] = ""
+
+
+@dataclass(frozen=True)
+class Site:
+    """An inventory with its values worked out.
+
+    Args:
+        inventory: What was given to ``-i``, for the commands in the lines.
+        groups: Group name to host names.
+        hosts: Host name to variable name to value; only values that could be worked out.
+        origins: Host name to variable name to ``file:line``.
+        failures: Host name to variable name to why there is no value.
+    """
+
+    inventory: str
+    groups: Mapping[str, Sequence[str]]
+    hosts: Mapping[str, Mapping[str, Any]]
+    origins: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    failures: Mapping[str, Mapping[str, Failure]] = field(default_factory=dict)
+
+    def value(self, host: str, name: str) -> Any:
+        """Return the value of a variable, ``None`` when it is missing."""
+        return self.hosts.get(host, {}).get(name)
+
+    def has(self, host: str, name: str) -> bool:
+        """Say whether the variable is written down for the host, be its value good or not."""
+        return name in self.hosts.get(host, {}) or name in self.failures.get(host, {})
+
+    def inventory_dir(self) -> str:
+        """Return the directory whose group_vars belong to the inventory."""
+        path = PurePath(self.inventory)
+        return str(path.parent if path.suffix in (".yml", ".yaml", ".ini") else path)
+
+    def members(self, *groups: str) -> list[str]:
+        """Return the hosts of the groups, each once, in order."""
+        return list(dict.fromkeys(host for group in groups for host in self.groups.get(group, ())))
+
+    def where(self, hosts: Sequence[str], name: str) -> str:
+        """Name the place where a variable of these hosts stands: files and lines, else the hosts."""
+        known = dict.fromkeys(origin for host in hosts if (origin := self.origins.get(host, {}).get(name)))
+        return ", ".join(known) or ", ".join(hosts)
+
+    def edit(self, hosts: Sequence[str], name: str) -> str:
+        """Return the command that opens the place of a variable."""
+        place = next((origin for host in hosts if (origin := self.origins.get(host, {}).get(name))), None)
+        if place is None:
+            return f"set {name} under {self.inventory}, then {PREFLIGHT.format(inventory=self.inventory)}"
+        path, _, line = place.rpartition(":")
+        return f"${{EDITOR:-vi}} +{line} {path}"
+
+    def by_value(self, hosts: Iterable[str], name: str) -> list[tuple[Any, list[str]]]:
+        """Group the hosts that have a variable by its value, so that one fault in group_vars makes one line."""
+        found: list[tuple[Any, list[str]]] = []
+        for host in hosts:
+            if name not in self.hosts.get(host, {}):
+                continue
+            value = self.value(host, name)
+            same = next((entry for entry in found if entry[0] == value), None)
+            if same:
+                same[1].append(host)
+            else:
+                found.append((value, [host]))
+        return found
+
+
+STAND_IN = "<missing secret {name}>"
+"""Put in the place of an undefined secret, so that what depends on it can still be worked out and checked."""
+
+
+def holds_stand_in(value: Any, name: str) -> bool:
+    """Say whether a value was worked out with the stand-in of the secret ``name``, at any depth."""
+    if isinstance(value, str):
+        return STAND_IN.format(name=name) in value
+    if isinstance(value, Mapping):
+        return any(holds_stand_in(item, name) for item in value.values())
+    if isinstance(value, Iterable):
+        return any(holds_stand_in(item, name) for item in value)
+    return False
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a site is checked against.
+
+    Args:
+        known: Every variable name that a role or a play reads.
+        prefixes: Reserved beginnings of names, with their underscore.
+        secrets: Secrets that a site may need.
+        together: Lists of variables that are either all set or all unset on a host.
+        own: Names with a reserved prefix that the operator claims for purposes of their own.
+    """
+
+    known: frozenset[str]
+    prefixes: frozenset[str]
+    secrets: tuple[Secret, ...] = ()
+    together: tuple[tuple[str, ...], ...] = ()
+    own: frozenset[str] = frozenset()
