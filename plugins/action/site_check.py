@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Check the inventory before any host is touched. Documented in library/site_check.py."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible._internal._datatag._tags import Origin
+from ansible.errors import AnsibleActionFail, AnsibleError, AnsibleUndefinedVariable
+from ansible.plugins.action import ActionBase
+
+from stowage.errors import BadInputError
+from stowage.site.check import check_site, read_names
+from stowage.site.check_secrets import missing_secrets
+from stowage.site.model import STAND_IN, Failure, Rules, Secret, Site
+from stowage.site.names import known_names
+
+SPEC = {
+    "roles_path": {"type": "path", "required": True},
+    "secrets": {"type": "list", "elements": "dict", "default": []},
+    "site_variables": {"type": "dict", "default": {}},
+    "prefixes": {"type": "list", "elements": "str", "default": []},
+    "own_variables": {"type": "list", "elements": "str", "default": []},
+    "together": {"type": "list", "elements": "list", "default": []},
+    "fail": {"type": "bool", "default": True},
+}
+_UNDEFINED = re.compile(r"'(\w+)' is undefined")
+
+
+class ActionModule(ActionBase):
+    """Runs in the controller's process on the variables of all hosts; no connection is opened."""
+
+    _requires_connection = False
+    _supports_check_mode = True
+    _supports_diff = False
+
+    def run(self, tmp=None, task_vars=None):
+        """Fail with one line per problem, or say what is well."""
+        task_vars = task_vars or {}
+        result = super().run(tmp, task_vars)
+        _, args = self.validate_argument_spec(argument_spec=SPEC)
+        try:
+            rules = _rules(args)
+            site = self._site(task_vars, rules)
+        except BadInputError as error:
+            raise AnsibleActionFail(str(error)) from None
+        problems = check_site(site, rules)
+        missing = [secret.name for secret, source in missing_secrets(site, rules) if source == "generated"]
+        count = f"{len(problems) or 'no'} problem{'' if len(problems) == 1 else 's'} in {site.inventory}"
+        result |= {"changed": False, "msg": f"{count}, {len(site.hosts)} hosts read, none touched"}
+        # One text block: Ansible prints msg twice on a failure, and would quote and fold the items of a list.
+        listing = "\n".join(map(str, problems))
+        if problems and args["fail"]:
+            return result | {"failed": True, "problems": listing}
+        return result | {"missing_secrets": missing, "problems": listing}
+
+    def _site(self, task_vars: Mapping[str, Any], rules: Rules) -> Site:
+        groups = {name: [str(host) for host in hosts] for name, hosts in task_vars["groups"].items()}
+        hosts, origins, failures = {}, {}, {}
+        stand_ins = {secret.name: STAND_IN.format(name=secret.name) for secret in rules.secrets}
+        for host in groups.get("all", []):
+            raw = task_vars["hostvars"].raw_get(host)
+            written = {name: value for name, value in raw.items() if _is_of_site(name, value, rules)}
+            raw = stand_ins | raw | {"hostvars": task_vars["hostvars"]}
+            hosts[host], failures[host] = self._values(raw, list(written), rules)
+            origins[host] = {str(name): place for name in written if (place := _origin(name, written[name]))}
+        return Site(_inventory(task_vars), groups, hosts, origins, failures)
+
+    def _values(self, raw: dict[str, Any], names: list[str], rules: Rules) -> tuple[dict[str, Any], dict[str, Failure]]:
+        templar = self._templar.copy_with_new_env(available_variables=raw)
+        read = read_names(rules)
+        values, failures = {}, {}
+        for name in names:
+            if name not in rules.known | read:
+                values[name] = _plain(raw[name])
+                continue
+            try:
+                values[name] = _plain(templar.template(raw[name]))
+            except AnsibleUndefinedVariable as error:
+                found = _UNDEFINED.search(str(error))
+                undefined = found.group(1) if found else None
+                # Facts are not gathered yet, and a role's own defaults are seen only inside it.
+                later = undefined is not None and (undefined in rules.known or undefined.startswith(("ansible_", "_")))
+                if name in read or not later:
+                    failures[name] = Failure(undefined, "a value in it is undefined")
+            except AnsibleError as error:
+                if name in read:
+                    failures[name] = Failure(None, " ".join(str(error.message).split())[:200])
+        return values, failures
+
+
+def _rules(args: Mapping[str, Any]) -> Rules:
+    known, prefixes = known_names(Path(args["roles_path"]))
+    secrets = tuple(
+        Secret(**(dict(entry) | {field: tuple(entry[field]) for field in ("groups", "used_by") if field in entry}))
+        for entry in args["secrets"]
+    )
+    site_variables = {str(name) for name in args["site_variables"]}
+    return Rules(
+        known=frozenset(known | site_variables | {secret.name for secret in secrets}),
+        prefixes=frozenset(prefixes | set(args["prefixes"])),
+        secrets=secrets,
+        together=tuple(tuple(group) for group in args["together"]),
+        own=frozenset(args["own_variables"]),
+    )
+
+
+def _is_of_site(name: str, value: Any, rules: Rules) -> bool:
+    """Leave out what Ansible itself puts among the variables of a host."""
+    return name in rules.known or name.startswith(tuple(rules.prefixes)) or _origin(name, value) is not None
+
+
+def _origin(name: Any, value: Any) -> str | None:
+    tag = Origin.get_tag(name) or Origin.get_tag(value)
+    if tag is None or not tag.path:
+        return None
+    return f"{_short(tag.path)}:{tag.line_num or 1}"
+
+
+def _short(path: str) -> str:
+    try:
+        return str(Path(path).relative_to(Path.cwd()))
+    except ValueError:
+        return path
+
+
+def _inventory(task_vars: Mapping[str, Any]) -> str:
+    sources = [str(source) for source in task_vars.get("ansible_inventory_sources") or []]
+    return _short(sources[0]) if sources else "the inventory"
+
+
+def _plain(value: Any) -> Any:
+    """Turn Ansible's lazy and tagged containers into Python's own."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, bool | int | float) or value is None:
+        return value
+    return str(value)
