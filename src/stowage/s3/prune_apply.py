@@ -139,7 +139,10 @@ def _delete_batch(client: S3Client, bucket: str, batch: list[Candidate]) -> list
         (entry.get("Key"), entry.get("VersionId") or "null"): (entry.get("Code", "Unknown"), entry.get("Message", ""))
         for entry in answer.get("Errors", [])
     }
-    said |= {(entry.get("Key"), entry.get("VersionId") or "null"): ("", "") for entry in answer.get("Deleted", [])}
+    for entry in answer.get("Deleted", []):
+        # SeaweedFS 4.48 names a deleted delete marker by DeleteMarkerVersionId alone (docs/quirks.md).
+        version_id = entry.get("VersionId") or entry.get("DeleteMarkerVersionId") or "null"
+        said[entry.get("Key"), version_id] = ("", "")
     silent = ("Unknown", "the server's answer does not mention this version")
     return [(candidate, *said.get((candidate.key, candidate.version_id), silent)) for candidate in batch]
 

@@ -1,0 +1,255 @@
+"""Pruning against a live server: what the plan says is what happens, and nothing else."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from versioned import STORES, open_store, stored, versioned_bucket, write_versions
+
+from stowage.errors import AuthError, BadInputError, NotFoundError, RefusedError
+from stowage.s3.connection import iam_client, s3_client
+from stowage.s3.prune import PlanRequest, carry_out, check_cap, make_plan, open_plan
+from stowage.s3.prune_file import Plan
+from stowage.s3.prune_plan import PruneRules
+from stowage.s3.prune_recheck import Outcome
+
+ODD_KEYS = [
+    "with space",
+    "plus+sign",
+    "per%20cent",
+    "amp&<lt>",
+    "quotes\"'",
+    "ünïcödé/ключ/钥匙",
+    "emoji😀",
+    "trailing ",
+    "/".join(["d" * 200] * 5) + "/" + "e" * 19,  # 1,024 bytes in parts that a file system can name
+]
+
+
+@pytest.fixture(scope="module", params=STORES)
+def store(request: pytest.FixtureRequest) -> Any:
+    return open_store(request)
+
+
+@pytest.fixture(scope="module")
+def client(store: Any) -> Any:
+    return s3_client(store.settings, pool_size=16)
+
+
+@pytest.fixture
+def bucket(client: Any) -> str:
+    return versioned_bucket(client)
+
+
+def plan_for(
+    client: Any, bucket: str, folder: Path, *, prefix: str = "", now: datetime | None = None, **rules: Any
+) -> Plan:
+    return make_plan(
+        client, PlanRequest(bucket=bucket, prefix=prefix, rules=PruneRules(**rules)), folder / "plan.jsonl", now=now
+    )
+
+
+def outcomes(client: Any, plan: Plan) -> Counter[str]:
+    return Counter(result.outcome.value for result in carry_out(client, plan))
+
+
+def test_exactly_the_planned_versions_go(client: Any, bucket: str, tmp_path: Path) -> None:
+    ids = write_versions(client, bucket, [f"k{number:03d}" for number in range(40)], 8)
+    plan = plan_for(client, bucket, tmp_path, keep_last=3)
+    assert plan.totals.candidates == 40 * 4
+    assert plan.totals.bytes == sum(candidate.size for candidate in plan.candidates())
+    assert stored(client, bucket) == {key: list(reversed(versions)) for key, versions in ids.items()}
+    assert outcomes(client, plan) == {"deleted": 160}
+    assert {key: set(versions) for key, versions in stored(client, bucket).items()} == {
+        key: set(versions[4:]) for key, versions in ids.items()
+    }
+
+
+def test_a_plan_applied_twice_finds_everything_gone(client: Any, bucket: str, tmp_path: Path) -> None:
+    write_versions(client, bucket, ["a", "b"], 4)
+    plan = plan_for(client, bucket, tmp_path)
+    assert outcomes(client, plan) == {"deleted": 6}
+    assert outcomes(client, plan) == {"already_gone": 6}
+
+
+def test_a_stored_plan_is_applied_later_only_as_far_as_it_is_still_true(
+    client: Any, bucket: str, tmp_path: Path
+) -> None:
+    ids = write_versions(client, bucket, ["thinned", "promoted", "rewritten"], 4)
+    plan = plan_for(client, bucket, tmp_path, keep_last=1)
+    # Somebody removes the kept ones: what was third is second now, and keep_last protects it.
+    client.delete_object(Bucket=bucket, Key="thinned", VersionId=ids["thinned"][2])
+    for version in ids["promoted"][2:]:
+        client.delete_object(Bucket=bucket, Key="promoted", VersionId=version)
+    client.put_object(Bucket=bucket, Key="rewritten", Body=b"newer")
+    results = {
+        (result.candidate.key, result.candidate.version_id): result
+        for result in carry_out(client, open_plan(client, plan.path, bucket))
+    }
+    assert results["thinned", ids["thinned"][1]].outcome is Outcome.SKIPPED
+    assert "among the 1 newest" in results["thinned", ids["thinned"][1]].detail
+    assert results["promoted", ids["promoted"][1]].detail == "became the current version since the plan"
+    assert results["rewritten", ids["rewritten"][1]].outcome is Outcome.DELETED
+    left = stored(client, bucket)
+    assert set(left["thinned"]) == {ids["thinned"][1], ids["thinned"][3]}
+    # One noncurrent version was left of it, and keep_last protects that one.
+    assert set(left["promoted"]) == set(ids["promoted"][:2])
+    assert len(left["rewritten"]) == 3
+
+
+@pytest.mark.parametrize("key", ODD_KEYS, ids=lambda key: key[:12])
+def test_odd_keys_are_pruned_under_their_own_name(client: Any, bucket: str, tmp_path: Path, key: str) -> None:
+    ids = write_versions(client, bucket, [key, "plain"], 3)
+    plan = plan_for(client, bucket, tmp_path)
+    assert outcomes(client, plan) == {"deleted": 4}
+    assert stored(client, bucket) == {key: ids[key][-1:], "plain": ids["plain"][-1:]}
+
+
+def test_a_key_with_a_control_character_is_deleted_or_left_alone_with_the_reason(
+    client: Any, bucket: str, tmp_path: Path
+) -> None:
+    try:
+        write_versions(client, bucket, ["ctl\x01x", "plain"], 3)
+    except Exception as error:
+        pytest.skip(f"needs a server that stores control characters in keys: {type(error).__name__}")
+    plan = plan_for(client, bucket, tmp_path)
+    result = outcomes(client, plan)
+    assert result["deleted"] == plan.totals.candidates
+    assert result["deleted"] == 4 or plan.totals.kept.get("garbled_key") == 3
+
+
+def test_last_data_version_under_a_marker_survives_and_can_be_asked_for(
+    client: Any, bucket: str, tmp_path: Path
+) -> None:
+    ids = write_versions(client, bucket, ["k"], 3)
+    client.delete_object(Bucket=bucket, Key="k")
+    assert outcomes(client, plan_for(client, bucket, tmp_path)) == {"deleted": 2}
+    assert ids["k"][-1] in stored(client, bucket)["k"]
+    assert outcomes(client, plan_for(client, bucket, tmp_path, include_last_copy=True)) == {"deleted": 1}
+    assert len(stored(client, bucket)["k"]) == 1
+
+
+def test_a_key_of_delete_markers_only_keeps_its_current_marker(client: Any, bucket: str, tmp_path: Path) -> None:
+    for _ in range(3):
+        client.delete_object(Bucket=bucket, Key="k")
+    before = stored(client, bucket)["k"]
+    assert outcomes(client, plan_for(client, bucket, tmp_path)) == {"deleted": len(before) - 1}
+    assert len(stored(client, bucket)["k"]) == 1
+
+
+def test_null_versions_go_in_an_enabled_bucket_and_stay_in_a_suspended_one(client: Any, tmp_path: Path) -> None:
+    name = versioned_bucket(client)
+    client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Suspended"})
+    client.put_object(Bucket=name, Key="k", Body=b"null one")
+    client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    client.put_object(Bucket=name, Key="k", Body=b"new")
+    plan = plan_for(client, name, tmp_path)
+    assert [candidate.version_id for candidate in plan.candidates()] == ["null"]
+    client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Suspended"})
+    (result,) = carry_out(client, plan)
+    assert (result.outcome, "reused" in result.detail) == (Outcome.SKIPPED, True)
+    client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    assert outcomes(client, plan) == {"deleted": 1}
+    assert "null" not in stored(client, name)["k"]
+
+
+def test_locked_versions_and_legal_holds_are_named_and_left(client: Any, tmp_path: Path) -> None:
+    name = versioned_bucket(client, ObjectLockEnabledForBucket=True)
+    ids = write_versions(client, name, ["k"], 4)["k"]
+    until = datetime.now(UTC) + timedelta(days=2)
+    client.put_object_retention(
+        Bucket=name, Key="k", VersionId=ids[0], Retention={"Mode": "GOVERNANCE", "RetainUntilDate": until}
+    )
+    client.put_object_legal_hold(Bucket=name, Key="k", VersionId=ids[1], LegalHold={"Status": "ON"})
+    request = PlanRequest(bucket=name, rules=PruneRules(), explain=True)
+    plan = make_plan(client, request, tmp_path / "plan.jsonl")
+    reasons = {line.version_id: line.reason for line in plan.lines()}
+    assert reasons[ids[0]].startswith(f"kept: locked until {until:%Y-%m-%d}")
+    assert reasons[ids[1]] == "kept: locked: legal hold"
+    assert [candidate.version_id for candidate in plan.candidates()] == [ids[2]]
+    assert outcomes(client, plan) == {"deleted": 1}
+    client.put_object_legal_hold(Bucket=name, Key="k", VersionId=ids[1], LegalHold={"Status": "OFF"})
+
+
+def test_a_lock_set_after_the_plan_is_reported_as_a_lock(client: Any, tmp_path: Path) -> None:
+    name = versioned_bucket(client, ObjectLockEnabledForBucket=True)
+    ids = write_versions(client, name, ["k"], 2)["k"]
+    plan = plan_for(client, name, tmp_path)
+    client.put_object_legal_hold(Bucket=name, Key="k", VersionId=ids[0], LegalHold={"Status": "ON"})
+    (result,) = carry_out(client, plan)
+    assert (result.outcome, result.detail) == (Outcome.LOCKED, "locked: legal hold")
+    client.put_object_legal_hold(Bucket=name, Key="k", VersionId=ids[0], LegalHold={"Status": "OFF"})
+
+
+def test_prefix_limits_the_plan(client: Any, bucket: str, tmp_path: Path) -> None:
+    write_versions(client, bucket, ["a/1", "b/1"], 3)
+    plan = plan_for(client, bucket, tmp_path, prefix="a/")
+    assert {candidate.key for candidate in plan.candidates()} == {"a/1"}
+    assert plan_for(client, bucket, tmp_path, prefix="nothing/").totals.candidates == 0
+
+
+def test_age_counts_from_the_replacement(client: Any, bucket: str, tmp_path: Path) -> None:
+    write_versions(client, bucket, ["k"], 2)
+    in_a_week = datetime.now(UTC) + timedelta(days=7)
+    assert plan_for(client, bucket, tmp_path, now=in_a_week, older_than=timedelta(days=8)).totals.candidates == 0
+    assert plan_for(client, bucket, tmp_path, now=in_a_week, older_than=timedelta(days=6)).totals.candidates == 1
+
+
+def test_a_plan_over_the_cap_is_refused_and_deletes_nothing(client: Any, bucket: str, tmp_path: Path) -> None:
+    write_versions(client, bucket, ["k"], 5)
+    plan = plan_for(client, bucket, tmp_path)
+    check_cap(plan, 4)
+    with pytest.raises(RefusedError, match="4 versions, allowed are 3"):
+        check_cap(plan, 3)
+
+
+def test_a_plan_that_was_edited_or_belongs_elsewhere_is_refused(client: Any, bucket: str, tmp_path: Path) -> None:
+    write_versions(client, bucket, ["k"], 3)
+    plan = plan_for(client, bucket, tmp_path)
+    with pytest.raises(BadInputError, match="is for bucket"):
+        open_plan(client, plan.path, "another-bucket")
+    lines = plan.path.read_text().splitlines(keepends=True)
+    plan.path.write_text("".join([lines[0], *lines[2:]]))
+    with pytest.raises(BadInputError, match="was changed after it was made"):
+        open_plan(client, plan.path, bucket)
+    plan.path.write_text("".join(lines[:-1]))
+    with pytest.raises(BadInputError, match="not a whole plan"):
+        open_plan(client, plan.path, bucket)
+
+
+def test_a_missing_bucket_is_named_and_leaves_no_plan_behind(client: Any, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="no-such-bucket-here"):
+        plan_for(client, "no-such-bucket-here", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_key_without_the_right_to_delete_gets_the_reason_for_every_version(
+    client: Any, store: Any, bucket: str, tmp_path: Path
+) -> None:
+    if store.driver != "iam":
+        pytest.skip("needs a server with the AWS IAM API")
+    write_versions(client, bucket, ["k"], 3)
+    user = f"lister-{bucket}"
+    iam = iam_client(store.settings)
+    iam.create_user(UserName=user)
+    iam.put_user_policy(
+        UserName=user,
+        PolicyName="list",
+        PolicyDocument='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:ListBucketVersions",'
+        f'"s3:GetBucketVersioning","s3:ListBucket"],"Resource":["arn:aws:s3:::{bucket}","arn:aws:s3:::{bucket}/*"]}}]}}',
+    )
+    pair = iam.create_access_key(UserName=user)["AccessKey"]
+    weak = s3_client(store.settings.with_key(pair["AccessKeyId"], pair["SecretAccessKey"]), pool_size=16)
+    plan = plan_for(weak, bucket, tmp_path)
+    results = list(carry_out(weak, plan))
+    assert {result.outcome for result in results} == {Outcome.FAILED}
+    assert {result.detail for result in results} == {
+        "Access Denied: the key needs s3:DeleteObjectVersion on this bucket"
+    }
+    assert len(stored(client, bucket)["k"]) == 3
+    with pytest.raises(AuthError):
+        plan_for(weak, versioned_bucket(client), tmp_path)
