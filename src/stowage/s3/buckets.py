@@ -294,3 +294,9 @@ def _delete_everything(client: S3Client, endpoint: str, name: str) -> int:
                 else:
                     client.delete_object(Bucket=name, Key=key)
             deleted += 1
+
+
+def bucket_names(client: S3Client, endpoint: str) -> list[str]:
+    """The names of all buckets the key may see."""
+    with engine_errors("list buckets", endpoint):
+        return [one["Name"] for one in client.list_buckets().get("Buckets", [])]

@@ -1,0 +1,138 @@
+"""s3_bucket against a real server: twice, in check mode, with diff, and after somebody else changed something."""
+
+from __future__ import annotations
+
+import secrets
+
+import pytest
+from botocore.exceptions import ClientError
+from modules import ModuleFailedError, connection, run
+from servers import Server, free_ports
+
+from stowage.s3.connection import s3_client
+
+
+@pytest.fixture
+def name() -> str:
+    return f"bucket-{secrets.token_hex(4)}"
+
+
+def options(server: Server, **own: object) -> dict[str, object]:
+    return {**connection(server.settings, server.driver), **own}
+
+
+def test_a_second_run_changes_nothing(server: Server, name: str) -> None:
+    first = run("s3_bucket", options(server, name=name))
+    second = run("s3_bucket", options(server, name=name))
+    assert (first["changed"], second["changed"]) == (True, False)
+    s3_client(server.settings).head_bucket(Bucket=name)
+
+
+def test_check_mode_predicts_and_touches_nothing(server: Server, name: str) -> None:
+    answer = run("s3_bucket", options(server, name=name), check=True)
+    assert answer["changed"]
+    assert '"bucket": "present"' in answer["diff"][0]["after"]
+    with pytest.raises(ClientError):
+        s3_client(server.settings).head_bucket(Bucket=name)
+
+
+def test_suspended_versioning_is_enabled_again_and_the_diff_says_so(versioned: Server, name: str) -> None:
+    client = s3_client(versioned.settings)
+    run("s3_bucket", options(versioned, name=name, versioning="enabled"))
+    client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Suspended"})
+    answer = run("s3_bucket", options(versioned, name=name, versioning="enabled"))
+    assert answer["differences"] == ["versioning"]
+    assert answer["versioning_before"] == "suspended"
+    assert '"versioning": "suspended"' in answer["diff"][0]["before"]
+    assert client.get_bucket_versioning(Bucket=name)["Status"] == "Enabled"
+
+
+def test_versioning_is_never_switched_off(versioned: Server, name: str) -> None:
+    run("s3_bucket", options(versioned, name=name, versioning="enabled"))
+    assert not run("s3_bucket", options(versioned, name=name))["changed"]
+    assert s3_client(versioned.settings).get_bucket_versioning(Bucket=name)["Status"] == "Enabled"
+
+
+def test_a_full_bucket_is_not_removed(server: Server, name: str) -> None:
+    client = s3_client(server.settings)
+    run("s3_bucket", options(server, name=name))
+    client.put_object(Bucket=name, Key="precious", Body=b"x")
+    with pytest.raises(ModuleFailedError, match="not empty"):
+        run("s3_bucket", options(server, name=name, state="absent"))
+    with pytest.raises(ModuleFailedError, match="not empty"):
+        run("s3_bucket", options(server, name=name, state="absent"), check=True)
+    assert client.get_object(Bucket=name, Key="precious")["Body"].read() == b"x"
+
+
+def test_a_bucket_with_only_a_delete_marker_is_not_empty(versioned: Server, name: str) -> None:
+    client = s3_client(versioned.settings)
+    run("s3_bucket", options(versioned, name=name, versioning="enabled"))
+    client.put_object(Bucket=name, Key="precious", Body=b"x")
+    client.delete_object(Bucket=name, Key="precious")
+    with pytest.raises(ModuleFailedError, match="not empty"):
+        run("s3_bucket", options(versioned, name=name, state="absent"))
+
+
+def test_force_empties_and_counts(server: Server, name: str) -> None:
+    client = s3_client(server.settings)
+    run("s3_bucket", options(server, name=name))
+    for number in range(3):
+        client.put_object(Bucket=name, Key=f"key-{number}", Body=b"x")
+    answer = run("s3_bucket", options(server, name=name, state="absent", force=True))
+    assert answer["deleted_versions"] == 3
+    assert not run("s3_bucket", options(server, name=name, state="absent"))["changed"]
+
+
+def test_object_lock_is_refused_on_a_bucket_made_without_it(versioned: Server, name: str) -> None:
+    run("s3_bucket", options(versioned, name=name))
+    with pytest.raises(ModuleFailedError, match="without object lock"):
+        run("s3_bucket", options(versioned, name=name, object_lock=True))
+
+
+def test_a_bucket_with_object_lock_is_made_once(versioned: Server, name: str) -> None:
+    wanted = options(versioned, name=name, object_lock=True, versioning="enabled")
+    assert run("s3_bucket", wanted)["changed"]
+    assert not run("s3_bucket", wanted)["changed"]
+
+
+@pytest.mark.parametrize("wrong", ["ab", "Upper", "under_score", "10.0.0.1", "a..b", "rustfs", "x-s3alias", "-begin"])
+def test_malformed_and_reserved_names_are_refused_before_the_call(wrong: str) -> None:
+    nobody = {"endpoint": f"http://127.0.0.1:{free_ports(1)[0]}", "access_key": "a", "secret_key": "b" * 8}
+    with pytest.raises(ModuleFailedError, match="bucket name") as caught:
+        run("s3_bucket", {**nobody, "name": wrong})
+    assert caught.value.answer["kind"] == "bad_input"
+
+
+def test_several_buckets_in_one_call_take_the_calls_options_as_defaults(versioned: Server, name: str) -> None:
+    wanted = options(
+        versioned, versioning="enabled", buckets=[{"name": f"{name}-a"}, {"name": f"{name}-b", "object_lock": True}]
+    )
+    answer = run("s3_bucket", wanted)
+    assert [one["versioning"] for one in answer["results"]] == ["enabled", "enabled"]
+    assert not run("s3_bucket", wanted)["changed"]
+    info = run("s3_bucket_info", options(versioned, names=[f"{name}-a", f"{name}-b", f"{name}-c"]))
+    assert [one["object_lock"] for one in info["buckets"]] == [False, True]
+
+
+def test_check_mode_assumes_an_empty_store_only_when_told_so(name: str) -> None:
+    nobody = {
+        "endpoint": f"http://127.0.0.1:{free_ports(1)[0]}",
+        "access_key": "a",
+        "secret_key": "b" * 8,
+        "name": name,
+    }
+    with pytest.raises(ModuleFailedError, match="not reached"):
+        run("s3_bucket", nobody, check=True)
+    assume = {**nobody, "check_unreachable": "assume_absent"}
+    answer = run("s3_bucket", assume, check=True)
+    assert answer["changed"]
+    assert "assumed to be an empty store" in str(answer["warnings"])
+    with pytest.raises(ModuleFailedError, match="not reached"):
+        run("s3_bucket", assume)
+
+
+def test_a_wrong_secret_is_an_auth_error_that_shows_no_secret(server: Server, name: str) -> None:
+    with pytest.raises(ModuleFailedError) as caught:
+        run("s3_bucket", {**options(server, name=name), "secret_key": "not-the-secret"})
+    assert caught.value.answer["kind"] == "auth"
+    assert "not-the-secret" not in str(caught.value.answer)
