@@ -52,22 +52,23 @@ class ActionModule(ActionBase):
         count = f"{len(problems) or 'no'} problem{'' if len(problems) == 1 else 's'} in {site.inventory}"
         result |= {"changed": False, "msg": f"{count}, {len(site.hosts)} hosts read, none touched"}
         # One text block: Ansible prints msg twice on a failure, and would quote and fold the items of a list.
-        listing = "\n".join(map(str, problems))
+        listing = "".join(f"{problem}\n" for problem in problems)
         if problems and args["fail"]:
             return result | {"failed": True, "problems": listing}
         return result | {"missing_secrets": missing, "problems": listing}
 
     def _site(self, task_vars: Mapping[str, Any], rules: Rules) -> Site:
         groups = {name: [str(host) for host in hosts] for name, hosts in task_vars["groups"].items()}
-        hosts, origins, failures = {}, {}, {}
+        hosts, origins, failures, written = {}, {}, {}, {}
         stand_ins = {secret.name: STAND_IN.format(name=secret.name) for secret in rules.secrets}
         for host in groups.get("all", []):
             raw = task_vars["hostvars"].raw_get(host)
-            written = {name: value for name, value in raw.items() if _is_of_site(name, value, rules)}
+            of_site = {name: value for name, value in raw.items() if _is_of_site(name, value, rules)}
+            written[host] = _plain(of_site)
             raw = stand_ins | raw | {"hostvars": task_vars["hostvars"]}
-            hosts[host], failures[host] = self._values(raw, list(written), rules)
-            origins[host] = {str(name): place for name in written if (place := _origin(name, written[name]))}
-        return Site(_inventory(task_vars), groups, hosts, origins, failures)
+            hosts[host], failures[host] = self._values(raw, list(of_site), rules)
+            origins[host] = {str(name): place for name in of_site if (place := _origin(name, of_site[name]))}
+        return Site(_inventory(task_vars), groups, hosts, origins, failures, written)
 
     def _values(self, raw: dict[str, Any], names: list[str], rules: Rules) -> tuple[dict[str, Any], dict[str, Failure]]:
         templar = self._templar.copy_with_new_env(available_variables=raw)
@@ -93,7 +94,8 @@ class ActionModule(ActionBase):
 
 
 def _rules(args: Mapping[str, Any]) -> Rules:
-    known, prefixes = known_names(Path(args["roles_path"]))
+    roles = Path(args["roles_path"])
+    known, prefixes = known_names(roles)
     secrets = tuple(
         Secret(**(dict(entry) | {field: tuple(entry[field]) for field in ("groups", "used_by") if field in entry}))
         for entry in args["secrets"]
@@ -105,6 +107,7 @@ def _rules(args: Mapping[str, Any]) -> Rules:
         secrets=secrets,
         together=tuple(tuple(group) for group in args["together"]),
         own=frozenset(args["own_variables"]),
+        roles=frozenset(role.name for role in roles.iterdir()),
     )
 
 

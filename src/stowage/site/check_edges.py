@@ -39,7 +39,25 @@ def check_edges(site: Site, _rules: Rules) -> list[Problem]:
     }
     for name, key in same.items():
         problems += _shared(site, edges, name, key)
-    return problems + [problem for edge in edges for problem in _tls(site, edge)]
+    return problems + [problem for edge in edges for problem in (*_own_authority(site, edge), *_tls(site, edge))]
+
+
+def _own_authority(site: Site, edge: str) -> list[Problem]:
+    """Buckets are the first part of a path, so the store cannot share a name and port with the file service."""
+    name = "edge_s3_public_endpoint"
+    host, endpoint = site.value(edge, "edge_site_host"), site.value(edge, name)
+    if not (isinstance(host, str) and isinstance(endpoint, str)) or site_host_fault(host) or endpoint_fault(endpoint):
+        return []
+    if authority(host) != authority(endpoint):
+        return []
+    return [
+        Problem(
+            where=site.where([edge], name),
+            what=f'{name} "{endpoint}" of {edge} has the same name and port as edge_site_host',
+            right="a name of its own, such as s3.example.org, or a port of its own, such as :9443",
+            mend=site.edit([edge], name),
+        )
+    ]
 
 
 def _safe_authority(value: str) -> str:
@@ -97,7 +115,7 @@ def _tls(site: Site, edge: str) -> list[Problem]:
             add(
                 name,
                 f"{name} is not set",
-                "the path of the PEM file on the edge, for both edge_tls_cert and edge_tls_key",
+                "the path of the PEM file on the controller, for both edge_tls_cert and edge_tls_key",
             )
     if mode == "acme":
         for name in ("edge_site_host", "edge_s3_public_endpoint"):

@@ -37,9 +37,9 @@ def check_names(site: Site, rules: Rules) -> list[Problem]:
 
 
 def check_placeholders(site: Site, _rules: Rules) -> list[Problem]:
-    """Nothing that inventories/example leaves open is still open."""
+    """Nothing that inventories/example leaves open is still open; told where it is written, not where it is used."""
     found: dict[tuple[str, str], list[str]] = {}
-    for host, values in site.hosts.items():
+    for host, values in (site.written or site.hosts).items():
         for name, value in values.items():
             for text in _strings(value):
                 for match in PLACEHOLDER.finditer(text):

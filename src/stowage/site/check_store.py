@@ -6,7 +6,7 @@ import re
 
 from stowage.errors import BadInputError
 from stowage.site.model import Problem, Rules, Site
-from stowage.site.stores import EXTERNAL, Store, find_store
+from stowage.site.stores import EXTERNAL, Store, find_store, load_stores
 from stowage.site.urls import endpoint_fault, without_scheme
 
 GROUPS = ("nas", "db", "app", "edge")
@@ -39,7 +39,7 @@ def check_groups(site: Site, _rules: Rules) -> list[Problem]:
     ]
 
 
-def check_provider(site: Site, _rules: Rules) -> list[Problem]:
+def check_provider(site: Site, rules: Rules) -> list[Problem]:
     """The provider (and preset) names a store that can carry the service, the same one on every host."""
     problems = []
     hosts = site.members(*GROUPS)
@@ -50,12 +50,9 @@ def check_provider(site: Site, _rules: Rules) -> list[Problem]:
     for provider, chosen_by in values:
         for preset, users in site.by_value(chosen_by, "object_store_preset") or [("", chosen_by)]:
             name = "object_store_preset" if provider == EXTERNAL and preset else "object_store_provider"
-            try:
-                find_store(str(provider or ""), str(preset or ""))
-            except BadInputError as error:
-                problems.append(
-                    Problem(site.where(users, name), error.message, error.hint or "", site.edit(users, name))
-                )
+            what, right = _choice_fault(str(provider or ""), str(preset or ""), rules)
+            if what:
+                problems.append(Problem(site.where(users, name), what, right, site.edit(users, name)))
     if len(values) > 1:
         said = ", ".join(f'"{provider}" on {" and ".join(hosts)}' for provider, hosts in values)
         problems.append(
@@ -67,6 +64,17 @@ def check_provider(site: Site, _rules: Rules) -> list[Problem]:
             )
         )
     return problems
+
+
+def _choice_fault(provider: str, preset: str, rules: Rules) -> tuple[str, str]:
+    try:
+        store = find_store(provider, preset)
+    except BadInputError as error:
+        return error.message, error.hint or ""
+    if store.deployed and rules.roles is not None and store.name not in rules.roles:
+        there = [name for name in load_stores().deployed() if name in rules.roles]
+        return f'this checkout has no role for object_store_provider "{provider}"', " or ".join([*there, EXTERNAL])
+    return "", ""
 
 
 def check_endpoints(site: Site, rules: Rules) -> list[Problem]:

@@ -79,6 +79,7 @@ class Site:
         hosts: Host name to variable name to value; only values that could be worked out.
         origins: Host name to variable name to ``file:line``.
         failures: Host name to variable name to why there is no value.
+        written: Host name to variable name to the value as it stands in the file, before templates are worked out.
     """
 
     inventory: str
@@ -86,6 +87,7 @@ class Site:
     hosts: Mapping[str, Mapping[str, Any]]
     origins: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     failures: Mapping[str, Mapping[str, Failure]] = field(default_factory=dict)
+    written: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def value(self, host: str, name: str) -> Any:
         """Return the value of a variable, ``None`` when it is missing."""
@@ -157,6 +159,7 @@ class Rules:
         secrets: Secrets that a site may need.
         together: Lists of variables that are either all set or all unset on a host.
         own: Names with a reserved prefix that the operator claims for purposes of their own.
+        roles: Names of the roles in this checkout; ``None`` when nobody looked.
     """
 
     known: frozenset[str]
@@ -164,3 +167,4 @@ class Rules:
     secrets: tuple[Secret, ...] = ()
     together: tuple[tuple[str, ...], ...] = ()
     own: frozenset[str] = frozenset()
+    roles: frozenset[str] | None = None
