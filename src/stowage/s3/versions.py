@@ -117,8 +117,8 @@ def to_histories(pages: Iterable[Page], relist: Callable[[str], History] | None 
     current: History = []
     cut_key: str | None = None
     for page in pages:
-        if cut_key is not None and relist and page.rows and page.rows[0].key != cut_key and current:
-            current = _renumbered(relist(cut_key), current) or current
+        if cut_key is not None and relist and current and not (page.rows and page.rows[0].key == cut_key):
+            current = max(current, _renumbered(relist(cut_key), current), key=len)
         for row in page.rows:
             if current and row.key != current[0].key:
                 yield _without_duplicates(current)
