@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from stowage.site.model import Problem, Rules, Site
 from stowage.site.names import nearest
-from stowage.site.urls import authority, endpoint_fault, hostname, is_ip, site_host_fault
+from stowage.site.urls import authority, endpoint_fault, hostname, is_ip, shown, site_host_fault
 
 TLS_MODES = ("acme", "internal", "files", "off")
 _REQUIRED = {
@@ -53,7 +53,7 @@ def _own_authority(site: Site, edge: str) -> list[Problem]:
     return [
         Problem(
             where=site.where([edge], name),
-            what=f'{name} "{endpoint}" of {edge} has the same name and port as edge_site_host',
+            what=f"{name} {shown(endpoint)} of {edge} has the same name and port as edge_site_host",
             right="a name of its own, such as s3.example.org, or a port of its own, such as :9443",
             mend=site.edit([edge], name),
         )
@@ -67,7 +67,7 @@ def _safe_authority(value: str) -> str:
 def _site_host_faults(site: Site, edges: list[str]) -> list[Problem]:
     name = "edge_site_host"
     return [
-        Problem(site.where(users, name), f'{name} "{value}" {fault}', "host or host:port", site.edit(users, name))
+        Problem(site.where(users, name), f"{name} {shown(value)} {fault}", "host or host:port", site.edit(users, name))
         for value, users in site.by_value(edges, name)
         if value and (fault := site_host_fault(value))
     ]
@@ -82,7 +82,7 @@ def _shared(site: Site, edges: list[str], name: str, key: Callable[[str], str]) 
     return [
         Problem(
             where=site.where(sharing, name),
-            what=f'{" and ".join(sharing)} have the same {name} "{site.value(sharing[0], name)}"',
+            what=f"{' and '.join(sharing)} have the same {name} {shown(site.value(sharing[0], name))}",
             right=f"a different {name} in the host_vars of each edge",
             mend=site.edit(sharing[::-1], name),
         )
@@ -123,7 +123,7 @@ def _tls(site: Site, edge: str) -> list[Problem]:
             if isinstance(value, str) and value and not _unreadable(value) and _no_public_name(hostname(value)):
                 add(
                     name,
-                    f'edge_tls is acme, but {name} "{value}" is no public name that a certificate authority can check',
+                    f"edge_tls is acme, but {name} {shown(value)} is no name that a public authority certifies",
                     "a DNS name, or edge_tls: internal",
                 )
     return problems

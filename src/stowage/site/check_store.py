@@ -7,7 +7,7 @@ import re
 from stowage.errors import BadInputError
 from stowage.site.model import Problem, Rules, Site
 from stowage.site.stores import EXTERNAL, Store, find_store, load_stores
-from stowage.site.urls import endpoint_fault, without_scheme
+from stowage.site.urls import endpoint_fault, shown, without_scheme
 
 GROUPS = ("nas", "db", "app", "edge")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -102,18 +102,12 @@ def check_endpoints(site: Site, rules: Rules) -> list[Problem]:
             problems.append(
                 Problem(
                     where=site.where(users, name),
-                    what=f"{name} {_shown(value)} {fault}",
+                    what=f"{name} {shown(value)} {fault}",
                     right=f"http://{host} or https://{host}",
                     mend=site.edit(users, name),
                 )
             )
     return problems
-
-
-def _shown(value: object) -> str:
-    """Quote an address for a message, with a password in it left out."""
-    text = str(value or "")
-    return f'"{re.sub(r"//[^/@]*@", "//...@", text)}"' if text else ""
 
 
 def bucket_fault(name: object) -> str | None:

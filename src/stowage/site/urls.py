@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from urllib.parse import SplitResult, urlsplit
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -58,7 +59,14 @@ def site_host_fault(value: object) -> str | None:
 
 def without_scheme(value: str) -> str:
     """Return host and port of an address whose scheme or path may be missing or wrong."""
-    return value.strip().partition("://")[2].partition("/")[0] or value.strip().partition("/")[0]
+    bare = value.strip().partition("://")[2].partition("/")[0] or value.strip().partition("/")[0]
+    return bare.rpartition("@")[2]
+
+
+def shown(value: object) -> str:
+    """Return an address in quotes for a message, with user and password left out; empty when there is none."""
+    text = str(value or "")
+    return f'"{re.sub(r"//[^/]*@", "//...@", text)}"' if text else ""
 
 
 def authority(value: str) -> str:
