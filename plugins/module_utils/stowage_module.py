@@ -171,3 +171,19 @@ class StowageModule:
     def fail(self, error, **more):
         """Leave with the engine's one line, its hint and its kind."""
         self.module.fail_json(msg=str(error), hint=error.hint, kind=error.kind, **more)
+
+    def probe(self, work):
+        """Run ``work(options) -> dict`` for each object, leave unchanged, and fail when there are ``mismatches``."""
+        results = []
+        try:
+            for options in self.objects():
+                results.append(work(options))
+        except errors.StowageError as error:
+            self.fail(error, results=results)
+        answer = {"changed": False, "results": results}
+        if not self._many or self.params[self._many] is None:
+            answer = {**results[0], **answer}
+        wrong = [text for result in results for text in result["mismatches"]]
+        if wrong:
+            self.module.fail_json(msg=f"{len(wrong)} not as expected: " + "; ".join(wrong), kind="mismatch", **answer)
+        self.module.exit_json(**answer)

@@ -145,10 +145,7 @@ class IamDriver:
         Raises:
             RefusedError: Always.
         """
-        raise errors.RefusedError(
-            f"user {name}: IAM can not {'enable' if enabled else 'disable'} a user",
-            "give its keys status: inactive instead",
-        )
+        raise errors.RefusedError(f"user {name}: IAM has no user status to set to {enabled}")
 
     def remove_user(self, name: str) -> None:
         """See :class:`stowage.access.model.AccessDriver`."""

@@ -22,6 +22,8 @@ _STATEMENT_KEYS = frozenset(
     {"Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Principal", "NotPrincipal", "Condition"}
 )
 _ARN = "arn:aws:s3:::"
+# The bucket part: a name, wildcards, or a policy variable such as ${aws:username}.
+_RESOURCE = re.compile(rf"^{_ARN}[A-Za-z0-9.*?_${{}}:-]+(/.*)?$")
 
 
 def parsed(document: str | Document, name: str) -> Document:
@@ -174,8 +176,8 @@ def _resource_complaints(statement: Document, families: set[str], bucket_policy:
         return ["needs a Resource"] if bucket_policy or families <= {"s3"} else []
     if families and not families <= {"s3"}:
         return []
-    wrong = [one for one in resources if one != "*" and not re.match(rf"{_ARN}[^/]", one)]
-    return [f"Resource {one!r} must begin with {_ARN} and a bucket" for one in wrong]
+    wrong = [one for one in resources if one != "*" and not _RESOURCE.match(one)]
+    return [f"Resource {one!r} must be {_ARN} and a bucket, with /keys or without" for one in wrong]
 
 
 def plan_policy(current: Document | None, wanted: Document | None, rules: ActionRules) -> list[Difference]:

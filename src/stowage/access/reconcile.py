@@ -123,8 +123,10 @@ def reconcile_user(driver: AccessDriver, wanted: WantedUser, *, check: bool = Fa
     orphaned = driver.keys_of(wanted.name) if current is None and wanted.present else []
     differences = plan_user(current, wanted, orphaned)
     fields = {one.field: one for one in differences}
-    if "status" in fields and USER_STATUS not in driver.features and not check:
-        driver.set_user_enabled(wanted.name, bool(wanted.enabled))  # says why it can not
+    if "status" in fields and USER_STATUS not in driver.features:
+        raise errors.RefusedError(
+            f"user {wanted.name}: IAM can not disable or enable a user", "give its keys status: inactive instead"
+        )
     warnings = _policies_that_are_missing(driver, wanted, fields, check)
     if not check:
         _apply_user(driver, wanted, current, fields)

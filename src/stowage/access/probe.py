@@ -1,0 +1,405 @@
+"""What a key can really do: each verb tried on the live server, in a way that does no harm.
+
+A policy document says what was meant; only a call says what the server makes of it. Every attempt is built so that it
+changes nothing that matters even when the server allows it:
+
+- objects are scratch objects under a random name, put there and removed by the administrator;
+- ``DeleteBucket`` is tried on the real bucket only after the administrator saw this very server refuse to delete
+  a twin of it: another bucket with the same versioning that holds such an object. SeaweedFS 4.48 deletes a versioned
+  bucket with objects in it even with ``-s3.allowDeleteBucketNotEmpty=false`` (docs/quirks.md);
+- ``PutBucketVersioning`` sends ``Enabled`` and only to a bucket where that is already so;
+- ``PutBucketPolicy`` sends something that is no policy, and the policy is compared before and after;
+- ``CreateBucket`` makes an empty bucket with a random name, which is removed at once.
+
+A verb that can not be tried safely is ``untested``, which is never as expected.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from stowage import errors
+from stowage.s3.connection import S3Settings, engine_errors, s3_client
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+ALLOWED, REFUSED, UNTESTED = "allowed", "refused", "untested"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One row of the table. ``found`` is ``allowed``, ``refused`` or ``untested``; ``evidence`` the answer."""
+
+    verb: str
+    expected: str
+    found: str
+    evidence: str
+
+    @property
+    def as_expected(self) -> bool:
+        """True when the server did what the table says."""
+        return self.found == self.expected
+
+    def __str__(self) -> str:
+        return f"{self.verb} must be {self.expected}, is {self.found} ({self.evidence})"
+
+
+@dataclass
+class Scratch:
+    """What the administrator laid out for the attempts."""
+
+    bucket: str
+    prefix: str
+    read_key: str
+    read_version: str | None
+    delete_key: str
+    delete_version: str | None
+    versioning: str
+    other_bucket: str | None = None
+    other_key: str | None = None
+    made_buckets: list[str] = field(default_factory=list)
+
+
+class Untestable(Exception):  # noqa: N818
+    """The verb can not be tried without risk here; the text says why."""
+
+
+@dataclass(frozen=True)
+class Prober:
+    """The clients of one probe: the administrator's, the key's, and nobody's."""
+
+    admin: S3Client
+    probed: S3Client
+    anonymous: S3Client
+    endpoint: str
+    scratch: Scratch
+
+
+def probe_key(
+    admin: S3Settings,
+    key: S3Settings,
+    bucket: str,
+    expected: Mapping[str, str],
+    *,
+    prefix: str = ".stowage-probe/",
+    other_bucket: str | None = None,
+    settle: float = 5.0,
+) -> list[Finding]:
+    """Try each verb with a key and tell what happened.
+
+    Args:
+        admin: The administrator, who lays out scratch objects and removes them.
+        key: The key under test, on the same endpoint.
+        bucket: Where its rights are looked at.
+        expected: Verb to ``allowed`` or ``refused``; see :data:`VERBS`.
+        prefix: Where scratch objects go.
+        other_bucket: A bucket the key has no business in; needed for the ``OtherBucket...`` verbs.
+        settle: Seconds in which rights given a moment ago may still become true: what differs is tried again so long.
+
+    Returns:
+        One finding for each verb, in the order given.
+
+    Raises:
+        BadInputError: An unknown verb or expectation, or ``OtherBucket...`` without a bucket.
+        AuthError: The key is not known to the server at all, or its secret is wrong.
+    """
+    _check_table(expected, other_bucket)
+    clients = [s3_client(one) for one in (admin, key, key.with_key(None, None))]
+    _check_key_is_known(clients[1], key)
+    with (
+        engine_errors(f"probe key {key.access_key} on bucket {bucket}", admin.endpoint),
+        _laid_out(clients[0], admin.endpoint, bucket, prefix, other_bucket) as scratch,
+    ):
+        prober = Prober(clients[0], clients[1], clients[2], admin.endpoint, scratch)
+        table = [_tried(prober, verb, wanted) for verb, wanted in expected.items()]
+        deadline = time.monotonic() + settle
+        while any(_may_settle(one) for one in table) and time.monotonic() < deadline:
+            time.sleep(0.25)
+            table = [_tried(prober, one.verb, one.expected) if _may_settle(one) else one for one in table]
+        return table
+
+
+def _may_settle(finding: Finding) -> bool:
+    return not finding.as_expected and finding.found != UNTESTED
+
+
+def _check_table(expected: Mapping[str, str], other_bucket: str | None) -> None:
+    if unknown := sorted(set(expected) - set(VERBS)):
+        raise errors.BadInputError(f"unknown verb {', '.join(unknown)}", f"known: {', '.join(VERBS)}")
+    if wrong := sorted(verb for verb, value in expected.items() if value not in (ALLOWED, REFUSED)):
+        raise errors.BadInputError(f"expected value of {', '.join(wrong)} must be {ALLOWED} or {REFUSED}")
+    if not other_bucket and any(verb.startswith("OtherBucket") for verb in expected):
+        raise errors.BadInputError("OtherBucket verbs need other_bucket, a bucket the key has no business in")
+
+
+def _check_key_is_known(client: S3Client, key: S3Settings) -> None:
+    """Without this, a mistyped secret would make every refusal in the table look right."""
+    try:
+        with engine_errors(f"sign with key {key.access_key}", key.endpoint):
+            client.list_buckets()
+    except errors.AuthError as error:
+        if "AccessDenied" not in error.message:
+            raise
+
+
+@contextlib.contextmanager
+def _laid_out(admin: S3Client, endpoint: str, bucket: str, prefix: str, other_bucket: str | None) -> Iterator[Scratch]:
+    """Scratch objects while the block runs; every version under the random names is removed after it."""
+    base = f"{prefix}{secrets.token_hex(8)}"
+    with engine_errors(f"lay out scratch objects in bucket {bucket}", endpoint):
+        try:
+            status: str = admin.get_bucket_versioning(Bucket=bucket).get("Status") or "never"
+        except admin.exceptions.ClientError:
+            status = "never"  # a store without versioning
+        scratch = Scratch(bucket, base, f"{base}-read", None, f"{base}-delete", None, status.lower())
+    try:
+        with engine_errors(f"lay out scratch objects in bucket {bucket}", endpoint):
+            scratch.read_version = _put(admin, bucket, scratch.read_key)
+            scratch.delete_version = _put(admin, bucket, scratch.delete_key)
+        if other_bucket:
+            scratch.other_bucket, scratch.other_key = other_bucket, f"{base}-other"
+            with engine_errors(f"lay out a scratch object in bucket {other_bucket}", endpoint):
+                _put(admin, other_bucket, scratch.other_key)
+        yield scratch
+    finally:
+        with engine_errors("remove the scratch objects", endpoint):
+            for one in filter(None, (bucket, other_bucket)):
+                _remove_all(admin, one, base)
+            for made in scratch.made_buckets:
+                _remove_all(admin, made, "")
+                with contextlib.suppress(admin.exceptions.ClientError):
+                    admin.delete_bucket(Bucket=made)
+
+
+def _put(admin: S3Client, bucket: str, key: str) -> str | None:
+    version = admin.put_object(Bucket=bucket, Key=key, Body=b"stowage permission probe\n").get("VersionId")
+    return version if version and version != "null" else None
+
+
+def _remove_all(admin: S3Client, bucket: str, base: str) -> None:
+    try:
+        page = admin.list_object_versions(Bucket=bucket, Prefix=base)
+        found = [(one["Key"], one["VersionId"]) for one in page.get("Versions", [])]
+        found += [(one["Key"], one["VersionId"]) for one in page.get("DeleteMarkers", [])]
+        for key, version in found:
+            admin.delete_object(Bucket=bucket, Key=key, VersionId=version)
+    except admin.exceptions.ClientError:
+        # A store without versions: the plain listing is complete.
+        with contextlib.suppress(admin.exceptions.ClientError):
+            for left in admin.list_objects_v2(Bucket=bucket, Prefix=base).get("Contents", []):
+                admin.delete_object(Bucket=bucket, Key=left["Key"])
+
+
+def _tried(prober: Prober, verb: str, wanted: str) -> Finding:
+    try:
+        evidence = VERBS[verb](prober)
+    except Untestable as reason:
+        return Finding(verb, wanted, UNTESTED, str(reason))
+    except prober.admin.exceptions.ClientError as error:
+        return Finding(verb, wanted, *_judged(verb, error))
+    return Finding(verb, wanted, ALLOWED, evidence)
+
+
+# Answers that a server gives only to a caller it would have let through.
+_AFTER_AUTHORISATION = {
+    "DeleteBucket": ("BucketNotEmpty",),
+    "PutBucketPolicy": ("MalformedPolicy", "InvalidPolicyDocument", "InvalidArgument", "InvalidRequest"),
+    "CreateBucket": ("BucketAlreadyExists", "BucketAlreadyOwnedByYou"),
+}
+
+
+def _judged(verb: str, error: Any) -> tuple[str, str]:
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    evidence = f"{status} {code}".strip()
+    if status in (401, 403):
+        return REFUSED, evidence
+    if code in _AFTER_AUTHORISATION.get(verb, ()):
+        return ALLOWED, f"{evidence}, which only a permitted caller is told"
+    return UNTESTED, f"{evidence}: neither done nor refused"
+
+
+# The attempts. Each returns its evidence, raises botocore's ClientError, or Untestable.
+
+
+def _list_buckets(p: Prober) -> str:
+    count = len(p.probed.list_buckets().get("Buckets", []))
+    if count == 0:
+        # RustFS and SeaweedFS answer 200 with what the key may see; nothing at all is what a refusal looks like there.
+        raise _refusal("200 with no bucket in it")
+    return f"200, {count} buckets shown"
+
+
+def _refusal(text: str) -> Exception:
+    from botocore.exceptions import ClientError  # noqa: PLC0415
+
+    answer: Any = {"Error": {"Code": text}, "ResponseMetadata": {"HTTPStatusCode": 403}}
+    return ClientError(answer, "probe")
+
+
+def _create_bucket(p: Prober) -> str:
+    name = f"stowage-probe-{secrets.token_hex(8)}"
+    p.scratch.made_buckets.append(name)
+    p.probed.create_bucket(Bucket=name)
+    return "200, an empty bucket was made and removed again"
+
+
+def _delete_bucket(p: Prober) -> str:
+    if not _guards_full_buckets(p):
+        raise Untestable("this server deletes such a bucket although it is not empty, so it is not tried on a real one")
+    p.admin.head_object(Bucket=p.scratch.bucket, Key=p.scratch.read_key)
+    p.probed.delete_bucket(Bucket=p.scratch.bucket)
+    return "204, the bucket was deleted"
+
+
+def _guards_full_buckets(p: Prober) -> bool:
+    name = f"stowage-probe-{secrets.token_hex(8)}"
+    p.scratch.made_buckets.append(name)
+    p.admin.create_bucket(Bucket=name)
+    if p.scratch.versioning == "enabled":
+        p.admin.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    p.admin.put_object(Bucket=name, Key=p.scratch.read_key, Body=b"x")
+    try:
+        p.admin.delete_bucket(Bucket=name)
+    except p.admin.exceptions.ClientError as error:
+        return str(error.response.get("Error", {}).get("Code")) == "BucketNotEmpty"
+    return False
+
+
+def _head_bucket(p: Prober) -> str:
+    p.probed.head_bucket(Bucket=p.scratch.bucket)
+    return "200"
+
+
+def _list_objects(p: Prober) -> str:
+    p.probed.list_objects_v2(Bucket=p.scratch.bucket, Prefix=p.scratch.prefix)
+    return "200"
+
+
+def _list_versions(p: Prober) -> str:
+    p.probed.list_object_versions(Bucket=p.scratch.bucket, Prefix=p.scratch.prefix)
+    return "200"
+
+
+def _bucket_location(p: Prober) -> str:
+    p.probed.get_bucket_location(Bucket=p.scratch.bucket)
+    return "200"
+
+
+def _get_versioning(p: Prober) -> str:
+    return f"200, {p.probed.get_bucket_versioning(Bucket=p.scratch.bucket).get('Status') or 'never set'}"
+
+
+def _put_versioning(p: Prober) -> str:
+    if p.scratch.versioning != "enabled":
+        raise Untestable(f"versioning of the bucket is {p.scratch.versioning}: trying would switch it on")
+    p.probed.put_bucket_versioning(Bucket=p.scratch.bucket, VersioningConfiguration={"Status": "Enabled"})
+    return "200, Enabled as before"
+
+
+def _put_policy(p: Prober) -> str:
+    before = _bucket_policy(p)
+    try:
+        p.probed.put_bucket_policy(Bucket=p.scratch.bucket, Policy="this is no policy")
+    finally:
+        if _bucket_policy(p) != before:
+            if before is None:
+                p.admin.delete_bucket_policy(Bucket=p.scratch.bucket)
+            else:
+                p.admin.put_bucket_policy(Bucket=p.scratch.bucket, Policy=before)
+    return "200, even for something that is no policy; the policy before it was put back"
+
+
+def _bucket_policy(p: Prober) -> str | None:
+    try:
+        return p.admin.get_bucket_policy(Bucket=p.scratch.bucket)["Policy"]
+    except p.admin.exceptions.ClientError:
+        return None
+
+
+def _get_object(p: Prober) -> str:
+    p.probed.get_object(Bucket=p.scratch.bucket, Key=p.scratch.read_key)["Body"].read()
+    return "200"
+
+
+def _version(version: str | None) -> str:
+    if version is None:
+        raise Untestable("the bucket has no versioning, so there is no version to try it on")
+    return version
+
+
+def _get_version(p: Prober) -> str:
+    version = _version(p.scratch.read_version)
+    p.probed.get_object(Bucket=p.scratch.bucket, Key=p.scratch.read_key, VersionId=version)["Body"].read()
+    return "200"
+
+
+def _put_object(p: Prober) -> str:
+    p.probed.put_object(Bucket=p.scratch.bucket, Key=f"{p.scratch.prefix}-put", Body=b"stowage permission probe\n")
+    return "200"
+
+
+def _delete_object(p: Prober) -> str:
+    p.probed.delete_object(Bucket=p.scratch.bucket, Key=p.scratch.delete_key)
+    return "204"
+
+
+def _delete_version(p: Prober) -> str:
+    version = _version(p.scratch.delete_version)
+    p.probed.delete_object(Bucket=p.scratch.bucket, Key=p.scratch.delete_key, VersionId=version)
+    return "204"
+
+
+def _anonymous_get(p: Prober) -> str:
+    p.anonymous.get_object(Bucket=p.scratch.bucket, Key=p.scratch.read_key)["Body"].read()
+    return "200 without a signature"
+
+
+def _anonymous_list(p: Prober) -> str:
+    p.anonymous.list_objects_v2(Bucket=p.scratch.bucket, Prefix=p.scratch.prefix)
+    return "200 without a signature"
+
+
+def _other_get(p: Prober) -> str:
+    p.probed.get_object(Bucket=str(p.scratch.other_bucket), Key=str(p.scratch.other_key))["Body"].read()
+    return f"200 from bucket {p.scratch.other_bucket}"
+
+
+def _other_list(p: Prober) -> str:
+    p.probed.list_objects_v2(Bucket=str(p.scratch.other_bucket), Prefix=p.scratch.prefix)
+    return f"200 from bucket {p.scratch.other_bucket}"
+
+
+def _other_put(p: Prober) -> str:
+    p.probed.put_object(Bucket=str(p.scratch.other_bucket), Key=f"{p.scratch.prefix}-other-put", Body=b"x")
+    return f"200 in bucket {p.scratch.other_bucket}"
+
+
+VERBS: dict[str, Callable[[Prober], str]] = {
+    "ListBuckets": _list_buckets,
+    "CreateBucket": _create_bucket,
+    "DeleteBucket": _delete_bucket,
+    "HeadBucket": _head_bucket,
+    "ListObjectsV2": _list_objects,
+    "ListObjectVersions": _list_versions,
+    "GetBucketLocation": _bucket_location,
+    "GetBucketVersioning": _get_versioning,
+    "PutBucketVersioning": _put_versioning,
+    "PutBucketPolicy": _put_policy,
+    "GetObject": _get_object,
+    "GetObjectVersion": _get_version,
+    "PutObject": _put_object,
+    "DeleteObject": _delete_object,
+    "DeleteObjectVersion": _delete_version,
+    "AnonymousGetObject": _anonymous_get,
+    "AnonymousListObjectsV2": _anonymous_list,
+    "OtherBucketGetObject": _other_get,
+    "OtherBucketListObjectsV2": _other_list,
+    "OtherBucketPutObject": _other_put,
+}

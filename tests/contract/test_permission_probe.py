@@ -1,0 +1,135 @@
+"""s3_permission_probe: the table tells the truth, and the attempts leave nothing behind."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
+from modules import ROOT, ModuleFailedError, connection, run
+from servers import Server
+
+from stowage.s3.connection import s3_client
+
+ASSETS = {
+    "CreateBucket": "refused",
+    "DeleteBucket": "refused",
+    "HeadBucket": "allowed",
+    "ListObjectsV2": "allowed",
+    "ListObjectVersions": "allowed",
+    "GetBucketLocation": "allowed",
+    "GetBucketVersioning": "allowed",
+    "PutBucketVersioning": "allowed",
+    "PutBucketPolicy": "refused",
+    "GetObject": "allowed",
+    "GetObjectVersion": "allowed",
+    "PutObject": "allowed",
+    "DeleteObject": "allowed",
+    "DeleteObjectVersion": "allowed",
+    "AnonymousGetObject": "refused",
+    "AnonymousListObjectsV2": "refused",
+    "OtherBucketGetObject": "refused",
+    "OtherBucketListObjectsV2": "refused",
+    "OtherBucketPutObject": "refused",
+}
+EVENTS_WRITER = {
+    **dict.fromkeys(ASSETS, "refused"),
+    **dict.fromkeys(["HeadBucket", "ListObjectsV2", "GetBucketLocation", "GetObject", "PutObject"], "allowed"),
+}
+EVENTS_READER = {**EVENTS_WRITER, "PutObject": "refused"}
+
+
+def rendered(template: str, **variables: object) -> str:
+    text = Path(ROOT / "templates" / "policies" / template).read_text()
+    return str(Templar(loader=DataLoader(), variables=variables).template(trust_as_template(text)))
+
+
+@pytest.fixture
+def site(versioned: Server) -> dict[str, str]:
+    """Two buckets and a user with a key, without rights yet."""
+    name = f"p{secrets.token_hex(4)}"
+    options = connection(versioned.settings, versioned.driver)
+    run("s3_bucket", {**options, "versioning": "enabled", "buckets": [{"name": name}, {"name": f"{name}-other"}]})
+    run("s3_user", {**options, "name": name})
+    return {"name": name, **run("s3_access_key", {**options, "user": name})["credentials"]}
+
+
+def probe(server: Server, site: dict[str, str], expected: dict[str, str]) -> dict[str, Any]:
+    return run(
+        "s3_permission_probe",
+        {
+            **connection(server.settings, server.driver),
+            "name": site["name"],
+            "probe_access_key": site["access_key_id"],
+            "probe_secret_key": site["secret_access_key"],
+            "bucket": site["name"],
+            "other_bucket": f"{site['name']}-other",
+            "expected": expected,
+            "untested": "warn",
+        },
+    )
+
+
+def give(server: Server, site: dict[str, str], document: str) -> None:
+    options = {**connection(server.settings, server.driver), "name": site["name"]}
+    run("s3_policy", {**options, "document": document})
+    run("s3_user", {**options, "policies": [site["name"]]})
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [("assets-rw", ASSETS), ("events-rw", EVENTS_WRITER), ("events-ro", EVENTS_READER)],
+    ids=["assets", "events-writer", "events-reader"],
+)
+def test_each_policy_of_the_house_grants_what_it_should_and_no_more(
+    versioned: Server, site: dict[str, str], template: str, expected: dict[str, str]
+) -> None:
+    bucket = site["name"]
+    give(versioned, site, rendered(f"{template}.json.j2", policy_buckets=[bucket], policy_bucket=bucket))
+    table = probe(versioned, site, expected)
+    assert table["mismatches"] == []
+    untested = {row["verb"] for row in table["table"] if row["found"] == "untested"}
+    assert untested <= ({"DeleteBucket"} if versioned.name == "seaweedfs" else set())
+
+
+def test_nothing_is_left_behind(versioned: Server, site: dict[str, str]) -> None:
+    give(versioned, site, rendered("assets-rw.json.j2", policy_buckets=[site["name"]]))
+    client = s3_client(versioned.settings)
+    before = {one["Name"] for one in client.list_buckets()["Buckets"]}
+    probe(versioned, site, ASSETS)
+    assert {one["Name"] for one in client.list_buckets()["Buckets"]} == before
+    for bucket in (site["name"], f"{site['name']}-other"):
+        page = client.list_object_versions(Bucket=bucket)
+        assert not page.get("Versions")
+        assert not page.get("DeleteMarkers")
+
+
+def test_a_key_that_can_do_too_much_is_found_and_the_bucket_survives(versioned: Server, site: dict[str, str]) -> None:
+    client = s3_client(versioned.settings)
+    client.put_object(Bucket=site["name"], Key="precious", Body=b"x")
+    too_much = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "arn:aws:s3:::*"}],
+    }
+    give(versioned, site, str(too_much).replace("'", '"'))
+    with pytest.raises(ModuleFailedError) as caught:
+        probe(versioned, site, dict.fromkeys(ASSETS, "refused"))
+    wrong = "\n".join(caught.value.answer["mismatches"])
+    for verb in ("CreateBucket", "GetObject", "PutBucketPolicy", "DeleteObjectVersion", "OtherBucketPutObject"):
+        assert f"{verb} must be refused, is allowed" in wrong, wrong
+    assert "AnonymousGetObject" not in wrong
+    assert client.get_object(Bucket=site["name"], Key="precious")["Body"].read() == b"x"
+
+
+def test_a_wrong_secret_is_no_table_full_of_refusals(versioned: Server, site: dict[str, str]) -> None:
+    with pytest.raises(ModuleFailedError) as caught:
+        probe(versioned, {**site, "secret_access_key": "w" * 20}, {"GetObject": "refused"})
+    assert caught.value.answer["kind"] == "auth"
+
+
+def test_an_unknown_verb_is_refused_with_the_known_ones(versioned: Server, site: dict[str, str]) -> None:
+    with pytest.raises(ModuleFailedError, match="unknown verb GetObjekt"):
+        probe(versioned, site, {"GetObjekt": "refused"})
