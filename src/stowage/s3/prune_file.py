@@ -100,9 +100,6 @@ class PlanTotals:
         listed_keys: Keys seen.
         kept: Rows that stay, by rule.
         missing_keys: Live keys that the version listing lost; nothing of them is planned.
-        key_width: Longest key among the lines, in characters, for tables.
-        id_width: Longest version id.
-        size_width: Longest size in digits.
         sha256: Of all lines before the last; the plan's identity.
     """
 
@@ -112,9 +109,6 @@ class PlanTotals:
     listed_keys: int = 0
     kept: dict[str, int] = field(default_factory=dict)
     missing_keys: int = 0
-    key_width: int = 0
-    id_width: int = 0
-    size_width: int = 0
     sha256: str = ""
 
 
@@ -142,13 +136,9 @@ class PlanWriter:
         """Append one line and count it."""
         line = Candidate.of(decision)
         self._line(line._asdict())
-        totals = self.totals
-        totals.key_width = max(totals.key_width, len(line.key))
-        totals.id_width = max(totals.id_width, len(line.version_id))
-        totals.size_width = max(totals.size_width, len(str(line.size)))
         if line.goes:
-            totals.candidates += 1
-            totals.bytes += line.size
+            self.totals.candidates += 1
+            self.totals.bytes += line.size
 
     def finish(self) -> PlanTotals:
         """Write the totals and give the file its name."""
