@@ -75,7 +75,7 @@ options:
   untested:
     description:
       - Whether a verb that can not be tried safely on this server counts as a difference or only gives a warning.
-      - SeaweedFS 4.48 deletes a versioned bucket that holds objects, so V(DeleteBucket) is not tried on it.
+      - For example V(PutBucketVersioning) on a bucket whose versioning is off.
     type: str
     choices: [fail, warn]
     default: fail

@@ -5,8 +5,9 @@ changes nothing that matters even when the server allows it:
 
 - objects are scratch objects under a random name, put there and removed by the administrator;
 - ``DeleteBucket`` is tried on the real bucket only after the administrator saw this very server refuse to delete
-  a twin of it: another bucket with the same versioning that holds such an object. SeaweedFS 4.48 deletes a versioned
-  bucket with objects in it even with ``-s3.allowDeleteBucketNotEmpty=false`` (docs/quirks.md);
+  a twin of it: another bucket with the same versioning that holds the same guard object. SeaweedFS 4.48 deletes a
+  versioned bucket with objects in it even with ``-s3.allowDeleteBucketNotEmpty=false``, but not one with a folder
+  object in it (docs/quirks.md), so the guard is one;
 - ``PutBucketVersioning`` sends ``Enabled`` and only to a bucket where that is already so;
 - ``PutBucketPolicy`` sends something that is no policy, and the policy is compared before and after;
 - ``CreateBucket`` makes an empty bucket with a random name, which is removed at once.
@@ -56,6 +57,7 @@ class Scratch:
 
     bucket: str
     prefix: str
+    guard_key: str
     read_key: str
     read_version: str | None
     delete_key: str
@@ -157,9 +159,10 @@ def _laid_out(admin: S3Client, endpoint: str, bucket: str, prefix: str, other_bu
             status: str = admin.get_bucket_versioning(Bucket=bucket).get("Status") or "never"
         except admin.exceptions.ClientError:
             status = "never"  # a store without versioning
-        scratch = Scratch(bucket, base, f"{base}-read", None, f"{base}-delete", None, status.lower())
+        scratch = Scratch(bucket, base, f"{base}-guard/", f"{base}-read", None, f"{base}-delete", None, status.lower())
     try:
         with engine_errors(f"lay out scratch objects in bucket {bucket}", endpoint):
+            admin.put_object(Bucket=bucket, Key=scratch.guard_key, Body=b"")
             scratch.read_version = _put(admin, bucket, scratch.read_key)
             scratch.delete_version = _put(admin, bucket, scratch.delete_key)
         if other_bucket:
@@ -253,7 +256,7 @@ def _create_bucket(p: Prober) -> str:
 def _delete_bucket(p: Prober) -> str:
     if not _guards_full_buckets(p):
         raise Untestable("this server deletes such a bucket although it is not empty, so it is not tried on a real one")
-    p.admin.head_object(Bucket=p.scratch.bucket, Key=p.scratch.read_key)
+    p.admin.head_object(Bucket=p.scratch.bucket, Key=p.scratch.guard_key)
     p.probed.delete_bucket(Bucket=p.scratch.bucket)
     return "204, the bucket was deleted"
 
@@ -262,9 +265,9 @@ def _guards_full_buckets(p: Prober) -> bool:
     name = f"stowage-probe-{secrets.token_hex(8)}"
     p.scratch.made_buckets.append(name)
     p.admin.create_bucket(Bucket=name)
-    if p.scratch.versioning == "enabled":
+    if p.scratch.versioning != "never":
         p.admin.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
-    p.admin.put_object(Bucket=name, Key=p.scratch.read_key, Body=b"x")
+    p.admin.put_object(Bucket=name, Key=p.scratch.guard_key, Body=b"")
     try:
         p.admin.delete_bucket(Bucket=name)
     except p.admin.exceptions.ClientError as error:
