@@ -1,0 +1,143 @@
+"""The command `filator`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, NoReturn
+
+import asyncpg  # type: ignore[import-untyped]
+import click
+
+from filator import __version__, logs
+from filator.database import LOST
+from filator.errors import ConfigError
+from filator.settings import EX_CONFIG, Settings, load_settings
+
+EX_UNAVAILABLE = 69
+
+
+def _fail(text: str, code: int) -> NoReturn:
+    click.echo(f"filator: {text}", err=True)
+    sys.exit(code)
+
+
+def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the checked settings; bad ones end it with one line and exit code 78."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            settings = load_settings()
+        except ConfigError as exc:
+            _fail(str(exc), EX_CONFIG)
+        logs.configure(settings.log_level)
+        try:
+            return command(settings, *args, **kwargs)
+        except (asyncpg.PostgresError, *LOST) as exc:
+            text = str(exc).splitlines()[0][:200] if str(exc) else ""
+            _fail(f"the database of FILATOR_DATABASE_URL does not do it: {type(exc).__name__} {text}", EX_UNAVAILABLE)
+
+    return run
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="filator")
+def main() -> None:
+    """Run and operate the file service. Settings come from the environment (docs/filator.md)."""
+
+
+@main.command()
+@with_settings
+def check(settings: Settings) -> None:
+    """Check all settings without connecting anywhere."""
+    names = ", ".join(f"{it.name} ({it.type}{', read only' if it.readonly else ''})" for it in settings.storages)
+    click.echo(f"settings are fine; storages: {names}")
+
+
+@main.command()
+@click.option("--check", "only_check", is_flag=True, help="Change nothing; exit 3 when a migration is pending.")
+@with_settings
+def migrate(settings: Settings, *, only_check: bool) -> None:
+    """Bring the schema to this version's."""
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - SQLAlchemy costs the other commands 0.2 s
+
+    from filator import migrate as migration  # noqa: PLC0415
+
+    url = settings.database_url.get_secret_value()
+    try:
+        before, after = migration.pending(url) if only_check else migration.migrate(url)
+    except SQLAlchemyError as exc:
+        _fail(f"migration failed: {str(exc.__cause__ or exc).splitlines()[0][:300]}", 1)
+    if only_check:
+        click.echo(f"already at {after}" if before == after else f"pending: from {before} to {after}")
+        sys.exit(0 if before == after else 3)
+    click.echo(f"already at {after}" if before == after else f"migrated from {before} to {after}")
+
+
+@main.command()
+@with_settings
+def serve(settings: Settings) -> None:
+    """Serve HTTP. SIGTERM finishes uploads and exits 0; SIGHUP replaces the workers one by one."""
+    from filator.server import serve as run  # noqa: PLC0415 - the server is loaded by the one command that needs it
+
+    sys.exit(run(settings))
+
+
+@main.command()
+@with_settings
+def worker(settings: Settings) -> None:
+    """Run the background worker: expiry and the sweeps."""
+    from redis.exceptions import RedisError  # noqa: PLC0415
+
+    from filator.worker import run_worker  # noqa: PLC0415
+
+    try:
+        run_worker(settings)
+    except RedisError as exc:
+        _fail(f"the Redis of FILATOR_REDIS_URL does not answer ({type(exc).__name__})", EX_UNAVAILABLE)
+
+
+@main.command()
+@click.argument("name", type=click.Choice(["expire", "collect", "intents", "archives", "orphans"]), required=False)
+@click.option("--all-days", is_flag=True, help="orphans: look at every day's keys, not only the last three.")
+@click.option("--force", is_flag=True, help="orphans: queue them even when suspiciously many are found.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@with_settings
+def sweep(settings: Settings, name: str | None, *, all_days: bool, force: bool, as_json: bool) -> None:
+    """Run one sweep now, or all of them."""
+    from filator.worker import sweeper  # noqa: PLC0415
+
+    async def run() -> dict[str, dict[str, int]]:
+        async with sweeper(settings, name="filator-sweep") as sweeps:
+            done = {}
+            for key, function in sweeps.items():
+                if name in (None, key):
+                    options = {"days": None if all_days else 3, "force": force} if key == "orphans" else {}
+                    done[key] = await function(**options)
+            return done
+
+    done = asyncio.run(run())
+    if as_json:
+        click.echo(json.dumps(done))
+        return
+    for key, counts in done.items():
+        click.echo(f"{key}: " + ", ".join(f"{count} {what}" for what, count in counts.items()))
+
+
+@main.command()
+@click.argument("name")
+@click.option("--scopes", default="read,write", show_default=True, help="Of read, write, admin; comma between.")
+def token(name: str, scopes: str) -> None:
+    """Make a bearer token: the token on stderr (shown once), its line for FILATOR_TOKENS_FILE on stdout."""
+    from filator.tokens import SCOPES, new_token  # noqa: PLC0415
+
+    wanted = scopes.split(",")
+    if not set(wanted) <= set(SCOPES):
+        _fail(f"--scopes {scopes}: must be of {', '.join(SCOPES)}", 2)
+    secret, line = new_token(name, wanted)
+    click.echo(secret, err=True)
+    click.echo(line)

@@ -1,0 +1,251 @@
+"""PostgreSQL: the pool, and the rows of files."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import asyncpg  # type: ignore[import-untyped]
+
+from filator.errors import Unavailable
+from filator.models import Attachment, Pointer
+
+COLUMNS = (
+    "uuid, checksum, created_at, updated_at, tags, metadata, delete_at, mime_type, filename, "
+    "store, identifier_in_store, bucket, version_id, size, crc32, generation"
+)
+_FIND = f"SELECT {COLUMNS} FROM attachments WHERE uuid = $1"  # noqa: S608 - constants only
+_INSERT = (
+    f"INSERT INTO attachments ({COLUMNS}) "  # noqa: S608
+    "VALUES ($1,$2,$3,$4,$5::jsonb,$6::jsonb,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16) "
+    "ON CONFLICT (uuid) DO NOTHING RETURNING uuid"
+)
+# The blob row is written only if the file's row is: a taken uuid leaves nothing behind.
+_INSERT_BLOB = (
+    f"WITH row AS ({_INSERT}) INSERT INTO attachment_blobs (id, attachment_id, seq, blob) "  # noqa: S608
+    "SELECT $11, uuid, 0, $17 FROM row RETURNING attachment_id"
+)
+_UPDATE = (
+    "UPDATE attachments SET checksum=$2, created_at=$3, updated_at=$4, tags=$5::jsonb, metadata=$6::jsonb, "
+    "delete_at=$7, mime_type=$8, filename=$9, store=$10, identifier_in_store=$11, bucket=$12, version_id=$13, "
+    "size=$14, crc32=$15, generation=$16 WHERE uuid=$1"
+)
+_GC = "INSERT INTO blob_gc (store, bucket, identifier, version_id, not_before) VALUES ($1,$2,$3,$4,$5)"
+# What a broken connection raises: the outcome of the statement is then unknown.
+LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError, TimeoutError)
+# The server answers, but cannot work now: shutting down, recovering, out of connections or disk.
+BUSY = (
+    asyncpg.CannotConnectNowError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresSystemError,
+)
+
+# asyncpg has no types: a connection, or the pool's proxy of one.
+Connection = Any
+
+
+async def _leave_session(_connection: object) -> None:
+    # asyncpg resets the session on every release, one round trip each; nothing here changes session state.
+    return None
+
+
+async def open_pool(url: str, *, size: int, name: str) -> asyncpg.Pool:
+    """Open a pool that fills on demand: the service starts while the database is away.
+
+    Args:
+        url: postgresql://USER:PASSWORD@HOST:PORT/DATABASE.
+        size: most connections of this process.
+        name: shown in pg_stat_activity.
+    """
+    return await asyncpg.create_pool(
+        url,
+        min_size=0,
+        max_size=size,
+        timeout=5,
+        command_timeout=60,
+        max_inactive_connection_lifetime=120,
+        reset=_leave_session,
+        server_settings={"application_name": name, "synchronous_commit": "on"},
+    )
+
+
+def row_to_attachment(row: Any) -> Attachment:
+    """Turn a row of COLUMNS into an Attachment."""
+    (uuid, checksum, created, updated, tags, metadata, delete_at, mime, filename, *rest) = row
+    store, identifier, bucket, version, size, crc, generation = rest
+    return Attachment(
+        uuid,
+        checksum,
+        created,
+        updated,
+        tags,
+        metadata,
+        delete_at,
+        mime,
+        filename,
+        Pointer(store, bucket, identifier, version),
+        size,
+        crc,
+        generation,
+    )
+
+
+def _values(item: Attachment) -> tuple[object, ...]:
+    where = item.pointer
+    return (
+        item.uuid,
+        item.checksum,
+        item.created_at,
+        item.updated_at,
+        item.tags,
+        item.metadata,
+        item.delete_at,
+        item.mime_type,
+        item.filename,
+        where.store,
+        where.identifier,
+        where.bucket,
+        where.version_id,
+        item.size,
+        item.crc32,
+        item.generation,
+    )
+
+
+class Rows:
+    """The table `attachments` and what must change together with it."""
+
+    def __init__(self, pool: asyncpg.Pool, *, gc_grace: timedelta) -> None:
+        self.pool = pool
+        self._gc_grace = gc_grace
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """Lend a connection.
+
+        Raises:
+            Unavailable: PostgreSQL cannot be reached or cannot work now.
+        """
+        try:
+            async with self.pool.acquire(timeout=10) as connection:
+                yield connection
+        except (*LOST, *BUSY) as exc:
+            raise Unavailable(f"The database does not answer ({type(exc).__name__})") from exc
+
+    async def find(self, uuid: str, *, connection: Connection | None = None) -> Attachment | None:
+        """Fetch a row; expired ones too. Inside the caller's transaction the row is locked.
+
+        Raises:
+            Unavailable: PostgreSQL cannot be reached.
+        """
+        if connection is not None:
+            row = await connection.fetchrow(_FIND + " FOR UPDATE", uuid)
+            return None if row is None else row_to_attachment(row)
+        try:
+            row = await self.pool.fetchrow(_FIND, uuid)
+        except (*LOST, *BUSY):
+            # A restarted server leaves dead connections in the pool; the second try opens a new one.
+            await asyncio.sleep(0.2)
+            async with self.connection() as fresh:
+                row = await fresh.fetchrow(_FIND, uuid)
+        return None if row is None else row_to_attachment(row)
+
+    async def save(
+        self,
+        item: Attachment,
+        *,
+        connection: Connection,
+        intent: str | None = None,
+        keep: frozenset[str] = frozenset(),
+    ) -> tuple[Attachment, Attachment | None]:
+        """Make `item` the file of its uuid, in the caller's transaction.
+
+        The row lock orders two writers: the later commit wins and the loser's bytes go to blob_gc.
+        An unexpired row keeps its created_at; its old pointer goes to blob_gc unless it is the same one.
+
+        Args:
+            item: the new row.
+            connection: inside a transaction.
+            intent: id of the upload intent to close.
+            keep: of `metadata` and `delete_at`: what an unexpired row keeps, because the request did not give it.
+
+        Returns:
+            What was written, and the row that it replaced (None for a new file).
+        """
+        if intent is not None:
+            await connection.execute("DELETE FROM upload_intents WHERE id = $1", intent)
+        while True:
+            if await connection.fetchval(_INSERT, *_values(item)) is not None:
+                return item, None
+            row = await connection.fetchrow(_FIND + " FOR UPDATE", item.uuid)
+            if row is not None:
+                break
+        old = row_to_attachment(row)
+        merged = replace(item, generation=old.generation + 1)
+        if not old.expired(item.updated_at):
+            merged = replace(
+                merged,
+                created_at=old.created_at,
+                tags=old.tags,
+                metadata=old.metadata if "metadata" in keep else item.metadata,
+                delete_at=old.delete_at if "delete_at" in keep else item.delete_at,
+            )
+        await connection.execute(_UPDATE, *_values(merged))
+        if old.pointer != merged.pointer:
+            await self.discard([old.pointer], connection=connection, not_before=item.updated_at + self._gc_grace)
+        return merged, None if old.expired(item.updated_at) else old
+
+    async def insert(self, item: Attachment, blob: bytes | None = None) -> bool:
+        """Write the row of a new file, and its only blob row, in one statement and one round trip.
+
+        Args:
+            item: the row; its pointer's identifier is the blob's id.
+            blob: the bytes for storage `db`, None for the others.
+
+        Returns:
+            False when the uuid is already taken.
+
+        Raises:
+            Unavailable: PostgreSQL cannot be reached; nothing was written, as far as it can be known.
+        """
+        values = _values(item)
+        for attempt in (1, 2, 3):
+            try:
+                if blob is None:
+                    return await self.pool.fetchval(_INSERT, *values) is not None
+                return await self.pool.fetchval(_INSERT_BLOB, *values, blob) is not None
+            except (*LOST, *BUSY):
+                # The commit may have happened: look before trying again.
+                await asyncio.sleep(0.2 * attempt)
+                found = await self.find(item.uuid)
+                if found is not None:
+                    return found.pointer == item.pointer
+        raise Unavailable("The database does not answer")
+
+    async def discard(self, pointers: Sequence[Pointer], *, connection: Connection, not_before: datetime) -> None:
+        """Queue bytes for removal; the sweep checks again that no row points to them."""
+        await connection.executemany(
+            _GC, [(it.store, it.bucket, it.identifier, it.version_id, not_before) for it in pointers]
+        )
+
+    async def delete(self, uuid: str, moment: datetime) -> Attachment | None:
+        """Remove a row and queue its bytes; an expired row counts as absent.
+
+        Returns:
+            The removed row, or None.
+        """
+        async with self.connection() as connection, connection.transaction():
+            row = await connection.fetchrow(_FIND + " FOR UPDATE", uuid)
+            if row is None:
+                return None
+            item = row_to_attachment(row)
+            if item.expired(moment):
+                return None
+            await connection.execute("DELETE FROM attachments WHERE uuid = $1", uuid)
+            await self.discard([item.pointer], connection=connection, not_before=moment + self._gc_grace)
+            return item

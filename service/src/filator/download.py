@@ -1,0 +1,205 @@
+"""GET and HEAD: the bytes, whole or in ranges, checked while they pass."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import structlog
+
+from filator import metrics
+from filator.database import Rows
+from filator.errors import ApiError, NotFound, StorageError, StorageMissing, Unavailable
+from filator.models import Attachment
+from filator.ranges import Unsatisfiable, disposition, matches, parse_range
+from filator.storages.registry import Registry
+from filator.times import now
+
+log = structlog.get_logger()
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class BrokenOff(Exception):
+    """The rest of an answer must not be sent: the connection is closed, so that the client sees an incomplete body."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """What a GET sends.
+
+    Attributes:
+        status: HTTP status.
+        headers: complete, with Content-Length.
+        body: the bytes; None for HEAD and 304.
+    """
+
+    status: int
+    headers: Headers
+    body: AsyncIterator[bytes] | None
+
+
+def _common(item: Attachment) -> Headers:
+    return [
+        (b"etag", f'"{item.checksum}"'.encode()),
+        (b"accept-ranges", b"bytes"),
+        (b"content-disposition", disposition(item.filename).encode("latin-1")),
+        # Nobody's browser may run what somebody uploaded.
+        (b"x-content-type-options", b"nosniff"),
+        (b"content-security-policy", b"default-src 'none'; sandbox"),
+        (b"cache-control", b"private, no-cache"),
+    ]
+
+
+class Downloader:
+    """Answers for the bytes of files."""
+
+    def __init__(self, rows: Rows, registry: Registry, *, verify: bool) -> None:
+        self._rows = rows
+        self._registry = registry
+        self._verify = verify
+
+    async def find(self, uuid: str) -> Attachment:
+        """Fetch the row of a file.
+
+        Raises:
+            NotFound: there is none, or it has expired.
+        """
+        item = await self._rows.find(uuid)
+        if item is None or item.expired(now()):
+            raise NotFound
+        return item
+
+    async def answer(self, uuid: str, headers: dict[bytes, bytes], *, head: bool) -> Answer:
+        """Build the answer to GET or HEAD.
+
+        Args:
+            uuid: 64 hex characters.
+            headers: of the request, lower case.
+            head: whether only the headers are wanted.
+
+        Raises:
+            NotFound: no such file.
+            ApiError: 412 and 416.
+            Unavailable: the storage does not give the bytes.
+        """
+        item = await self.find(uuid)
+        etag = f'"{item.checksum}"'
+        common = _common(item)
+
+        def header(name: bytes) -> str | None:
+            value = headers.get(name)
+            return None if value is None else value.decode("latin-1")
+
+        if_match = header(b"if-match")
+        if if_match is not None and not matches(if_match, etag):
+            raise ApiError("The file has another checksum than If-Match asks for", status=412)
+        if matches(header(b"if-none-match"), etag):
+            return Answer(304, [pair for pair in common if pair[0] != b"content-disposition"], None)
+        wanted = header(b"range")
+        if_range = header(b"if-range")
+        if if_range is not None and if_range.strip() != etag:
+            wanted = None
+        try:
+            ranges = parse_range(wanted, item.size)
+        except Unsatisfiable:
+            raise ApiError(
+                f"The range is outside of the {item.size} bytes",
+                status=416,
+                headers={"content-range": f"bytes */{item.size}"},
+            ) from None
+        mime = item.mime_type.encode("latin-1")
+        if ranges is None:
+            common += [(b"content-type", mime), (b"content-length", str(item.size).encode())]
+            return Answer(200, common, None if head else await self._begin(item))
+        if len(ranges) == 1:
+            start, end = ranges[0]
+            common += [
+                (b"content-type", mime),
+                (b"content-range", f"bytes {start}-{end - 1}/{item.size}".encode()),
+                (b"content-length", str(end - start).encode()),
+            ]
+            return Answer(206, common, None if head else await self._begin(item, start, end))
+        return await self._parts(item, ranges, common, head=head)
+
+    async def _parts(self, item: Attachment, ranges: list[tuple[int, int]], common: Headers, *, head: bool) -> Answer:
+        boundary = secrets.token_hex(16)
+        heads = [
+            (
+                f"\r\n--{boundary}\r\nContent-Type: {item.mime_type}\r\n"
+                f"Content-Range: bytes {start}-{end - 1}/{item.size}\r\n\r\n"
+            ).encode("latin-1")
+            for start, end in ranges
+        ]
+        tail = f"\r\n--{boundary}--\r\n".encode()
+        length = sum(map(len, heads)) + sum(end - start for start, end in ranges) + len(tail)
+        common += [
+            (b"content-type", f"multipart/byteranges; boundary={boundary}".encode()),
+            (b"content-length", str(length).encode()),
+        ]
+
+        async def body() -> AsyncIterator[bytes]:
+            for part, (start, end) in zip(heads, ranges, strict=True):
+                yield part
+                async for block in await self._begin(item, start, end):
+                    yield block
+            yield tail
+
+        return Answer(206, common, None if head else body())
+
+    async def _begin(self, item: Attachment, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """Fetch the first block before a header is sent, so that a missing object is still an answer."""
+        end = item.size if end is None else end
+        for attempt in (1, 2):
+            try:
+                source = self._registry.get(item.pointer.store).read(item.pointer, start, end)
+                first = await anext(source, b"")
+            except StorageMissing as exc:
+                # A reader whose file was replaced long ago: the row has moved on.
+                fresh = await self._rows.find(item.uuid)
+                if (
+                    attempt == 1
+                    and fresh is not None
+                    and fresh.pointer != item.pointer
+                    and fresh.checksum == item.checksum
+                ):
+                    item = fresh
+                    continue
+                metrics.READ_ERRORS.labels(item.pointer.store, "missing").inc()
+                log.error(  # noqa: TRY400 - a state, not a bug: no traceback
+                    "bytes missing", uuid=item.uuid, store=item.pointer.store, reason=str(exc)
+                )
+                raise Unavailable("The bytes of this file cannot be read") from exc
+            except StorageError as exc:
+                metrics.READ_ERRORS.labels(item.pointer.store, "failed").inc()
+                raise Unavailable("The storage of this file does not answer") from exc
+            break
+        whole = start == 0 and end == item.size
+        return self._checked(item, first, source, end - start, verify=whole and self._verify)
+
+    async def _checked(
+        self, item: Attachment, first: bytes, source: AsyncIterator[bytes], length: int, *, verify: bool
+    ) -> AsyncIterator[bytes]:
+        """Pass blocks on; the last one is held back until length (and checksum) are right."""
+        digest = hashlib.sha256(first) if verify else None
+        seen = len(first)
+        held = first
+        try:
+            async for block in source:
+                if held:
+                    yield held
+                if digest is not None:
+                    digest.update(block)
+                seen += len(block)
+                held = block
+        except StorageError as exc:
+            metrics.READ_ERRORS.labels(item.pointer.store, "failed").inc()
+            raise BrokenOff(str(exc)) from exc
+        if seen != length or (digest is not None and digest.hexdigest() != item.checksum):
+            metrics.READ_ERRORS.labels(item.pointer.store, "checksum").inc()
+            raise BrokenOff(f"{item.uuid}: the storage {item.pointer.store} gave other bytes than were acknowledged")
+        metrics.DOWNLOADED.labels(item.pointer.store).inc(seen)
+        if held:
+            yield held

@@ -1,0 +1,211 @@
+"""Reading a multipart form as it arrives: the file as a stream, the fields beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from typing import Any
+
+from multipart import (  # type: ignore[import-untyped]
+    MultipartError,
+    MultipartSegment,
+    PushMultipartParser,
+    parse_options_header,
+)
+
+from filator.errors import BadRequest, ClientGone, RequestTimeout, TooLarge, Unprocessable
+from filator.settings import Settings
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+# What a form may weigh besides its file: boundaries, headers, fields.
+FORM_OVERHEAD = 1 << 20
+MAX_SEGMENTS = 256
+MAX_FIELD_BYTES = 16384
+_METADATA = re.compile(r"metadata\[(.+)\]", re.IGNORECASE | re.DOTALL)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
+_KEY = re.compile(r"[^\x00-\x1f\x7f\[\]]{1,128}")
+_RATE_AFTER = 60.0
+
+
+def clean_filename(name: str | None) -> str:
+    """Reduce what the client called the file to a plain name of at most 255 characters; `file` when nothing is left."""
+    text = _CONTROL.sub("", (name or "").replace("\\", "/").rpartition("/")[2]).strip()
+    return text[:255] if text not in ("", ".", "..") else "file"
+
+
+def boundary_of(content_type: str) -> str:
+    """Find the boundary in the Content-Type header.
+
+    Raises:
+        BadRequest: the body is no multipart/form-data.
+    """
+    kind, options = parse_options_header(content_type)
+    boundary = options.get("boundary", "")
+    if kind != "multipart/form-data" or not boundary:
+        raise BadRequest("The body must be multipart/form-data with a boundary; with curl: -F body=@FILE")
+    return str(boundary)
+
+
+class FormReader:
+    """One multipart body.
+
+    Attributes:
+        fields: text fields other than metadata, by name; complete when chunks() has ended.
+        metadata: values of `metadata[key]` by lower-case key.
+        filename: cleaned name of the file; None until a part `body` came.
+        declared: Content-Type of that part.
+        size: bytes of the file so far.
+    """
+
+    def __init__(self, receive: Receive, content_type: str, length: int | None, settings: Settings) -> None:
+        self._receive = receive
+        self._length = length
+        self._settings = settings
+        self._received = 0
+        self._started = time.monotonic()
+        self._waiting: asyncio.Timeout | None = None
+        self._stopped = False
+        self.fields: dict[str, str] = {}
+        self.metadata: dict[str, str] = {}
+        self.filename: str | None = None
+        self.declared: str | None = None
+        self.size = 0
+        try:
+            self._parser = PushMultipartParser(boundary_of(content_type), max_segment_count=MAX_SEGMENTS)
+        except MultipartError as exc:
+            raise BadRequest(f"The boundary of the form cannot be used: {exc}") from exc
+
+    def stop(self) -> None:
+        """End the upload from outside: the source raises, as a client that went silent would make it."""
+        self._stopped = True
+        if self._waiting is not None:
+            self._waiting.reschedule(asyncio.get_running_loop().time())
+
+    async def _body(self) -> AsyncIterator[bytes]:
+        limit = self._settings.max_body_bytes + FORM_OVERHEAD
+        rate = self._settings.min_upload_rate
+        while True:
+            try:
+                async with asyncio.timeout(self._settings.idle_seconds) as self._waiting:
+                    message = await self._receive()
+            except TimeoutError:
+                if self._stopped:
+                    raise ClientGone from None
+                raise RequestTimeout(
+                    f"Nothing came for {self._settings.idle_seconds:g} seconds; the upload was given up"
+                ) from None
+            if self._stopped or message["type"] == "http.disconnect":
+                raise ClientGone
+            chunk = message.get("body", b"")
+            self._received += len(chunk)
+            if self._received > limit:
+                raise TooLarge(f"The file is larger than {self._settings.max_body_bytes} bytes")
+            if chunk:
+                yield chunk
+            if not message.get("more_body", False):
+                return
+            elapsed = time.monotonic() - self._started
+            if elapsed > _RATE_AFTER and self._received < rate * elapsed:
+                raise RequestTimeout(f"The upload is slower than {rate} bytes a second; it was given up")
+
+    def _begin(self, segment: MultipartSegment) -> str | None:
+        """Return the field's name, or None for the file itself."""
+        name = segment.name or ""
+        if name != "body":
+            return name
+        if self.filename is not None:
+            raise Unprocessable("The field body was sent twice; send one file a request")
+        self.filename = clean_filename(segment.filename)
+        self.declared = segment.content_type
+        return None
+
+    def _end(self, name: str, value: bytes) -> None:
+        try:
+            text = value.decode("utf-8")
+        except UnicodeDecodeError:
+            raise Unprocessable(f"The field {name[:60]!r} is not UTF-8") from None
+        match = _METADATA.fullmatch(name)
+        if match:
+            self.metadata[match[1].lower()] = text
+        else:
+            self.fields[name] = text
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the file's bytes; ends only after the last boundary was seen and the body is complete.
+
+        Raises:
+            BadRequest: the body is broken or ends early.
+            ClientGone: the connection ended.
+            RequestTimeout: the client is too slow.
+            TooLarge: more than max_body_bytes.
+            Unprocessable: a field twice, too long or undecodable, or no `body`.
+        """
+        parser = self._parser
+        field: str | None = None
+        value = bytearray()
+        in_file = False
+        limit = self._settings.max_body_bytes
+        try:
+            async for data in self._body():
+                for event in parser.parse(data):
+                    if isinstance(event, MultipartSegment):
+                        field = self._begin(event)
+                        in_file = field is None
+                        value.clear()
+                    elif event is None:
+                        if not in_file and field is not None:
+                            self._end(field, bytes(value))
+                        in_file, field = False, None
+                    elif in_file:
+                        self.size += len(event)
+                        if self.size > limit:
+                            raise TooLarge(f"The file is larger than {limit} bytes")
+                        yield bytes(event)
+                    else:
+                        value += event
+                        if len(value) > MAX_FIELD_BYTES:
+                            raise Unprocessable(
+                                f"The field {(field or '')[:60]!r} is longer than {MAX_FIELD_BYTES} bytes"
+                            )
+            # The parser alone notices a body that was cut at a chunk's border.
+            parser.close()
+        except MultipartError as exc:
+            raise BadRequest(f"The multipart body is broken: {exc}") from exc
+        if self.filename is None:
+            raise Unprocessable("The field body is missing; with curl: -F body=@FILE")
+
+
+def header_metadata(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Collect `X-METADATA-<KEY>` and `X_METADATA_<KEY>`; keys lower case, values UTF-8 or else Latin-1."""
+    found: dict[str, str] = {}
+    for name, value in headers:
+        if name.startswith((b"x-metadata-", b"x_metadata_")):
+            try:
+                text = value.decode("utf-8")
+            except UnicodeDecodeError:
+                text = value.decode("latin-1")
+            found[name[11:].decode("latin-1").lower()] = text
+    return found
+
+
+def check_metadata(metadata: dict[str, str], settings: Settings) -> dict[str, str]:
+    """Hold metadata to the limits.
+
+    Raises:
+        Unprocessable: too many entries, a bad key, a value too long or with a NUL.
+    """
+    if len(metadata) > settings.max_metadata_count:
+        raise Unprocessable(
+            f"At most {settings.max_metadata_count} metadata entries are taken, {len(metadata)} were sent"
+        )
+    for key, value in metadata.items():
+        if not _KEY.fullmatch(key):
+            raise Unprocessable(f"The metadata key {key[:60]!r} must have 1 to 128 characters without brackets")
+        if "\x00" in value:
+            raise Unprocessable(f"The metadata value of {key!r} holds a NUL character")
+        if len(value.encode("utf-8", "surrogatepass")) > settings.max_metadata_bytes:
+            raise Unprocessable(f"The metadata value of {key!r} is longer than {settings.max_metadata_bytes} bytes")
+    return metadata

@@ -1,0 +1,113 @@
+"""The outermost layer: request id, access, errors as JSON, one log line and one count a request."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import structlog
+from starlette.exceptions import HTTPException
+
+from filator import metrics
+from filator.download import BrokenOff
+from filator.errors import ApiError, ClientGone
+
+log = structlog.get_logger()
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+
+
+async def send_json(
+    send: Send, status: int, value: object, headers: dict[str, str] | None = None, *, body: bool = True
+) -> None:
+    """Send a JSON answer.
+
+    Args:
+        send: of ASGI.
+        status: HTTP status.
+        value: anything json can write.
+        headers: extra ones.
+        body: False for HEAD: the length is announced, nothing is sent.
+    """
+    data = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    pairs = [(b"content-type", b"application/json"), (b"content-length", str(len(data)).encode())]
+    pairs += [(name.encode(), text.encode("latin-1", "replace")) for name, text in (headers or {}).items()]
+    await send({"type": "http.response.start", "status": status, "headers": pairs})
+    await send({"type": "http.response.body", "body": data if body else b""})
+
+
+class Gateway:
+    """Wraps the routes."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+        request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8).encode()
+        status = 0
+
+        async def tracked(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+            await send(message)
+
+        scope["filator.request_id"] = request_id.decode()
+        outcome: dict[str, object] = {}
+        try:
+            await self._app(scope, receive, tracked)
+        except ClientGone:
+            outcome["ended"] = "client gone"
+            status = 499
+        except BrokenOff as exc:
+            outcome["ended"] = str(exc)
+        except (ApiError, HTTPException) as exc:
+            text = exc.msg if isinstance(exc, ApiError) else str(exc.detail)
+            outcome["reason"] = text
+            if status == 0:
+                code = exc.status if isinstance(exc, ApiError) else exc.status_code
+                headers = dict(exc.headers or {})
+                if code >= 400 and scope["method"] in ("POST", "PUT"):
+                    # The rest of the body was not read: the connection cannot carry another request.
+                    headers["connection"] = "close"
+                await send_json(
+                    tracked, code, {"status": "error", "msg": text}, headers, body=scope["method"] != "HEAD"
+                )
+        except Exception:
+            log.exception("request failed", request_id=request_id.decode())
+            outcome["ended"] = "error"
+            if status == 0:
+                message = f"Internal error; the log tells more under {request_id.decode()}"
+                await send_json(tracked, 500, {"status": "error", "msg": message})
+        route = scope.get("filator.route", "none")
+        elapsed = time.perf_counter() - started
+        metrics.REQUESTS.labels(route, scope["method"] if route != "none" else "any", str(status)).inc()
+        metrics.SECONDS.labels(route).observe(elapsed)
+        write = log.warning if status >= 500 or outcome.get("ended") else log.info
+        write(
+            "request",
+            request_id=request_id.decode(),
+            method=scope["method"],
+            path=scope["path"],
+            status=status,
+            ms=round(elapsed * 1000, 1),
+            token=scope.get("filator.token"),
+            **outcome,
+        )

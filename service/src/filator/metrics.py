@@ -1,0 +1,29 @@
+"""Prometheus metrics, summed over the worker processes."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+REQUESTS = Counter("filator_requests", "Requests answered.", ["route", "method", "status"])
+SECONDS = Histogram(
+    "filator_request_seconds",
+    "Time to the end of the answer.",
+    ["route"],
+    buckets=(0.005, 0.02, 0.1, 0.5, 2, 10, 60, 600),
+)
+UPLOADED = Counter("filator_uploaded_bytes", "Bytes of acknowledged files.", ["store"])
+DOWNLOADED = Counter("filator_downloaded_bytes", "Bytes of files sent to clients.", ["store"])
+FAILOVERS = Counter("filator_failovers", "Uploads that left a failing storage for the next one.", ["store"])
+READ_ERRORS = Counter("filator_read_errors", "Downloads broken off.", ["store", "why"])
+RUNNING = Gauge("filator_uploads_running", "Uploads in progress.", multiprocess_mode="livesum")
+WAITING = Gauge("filator_uploads_waiting", "Uploads waiting for the byte budget.", multiprocess_mode="livesum")
+
+
+def render(multiprocess: bool) -> bytes:
+    """Write all metrics in the text format; over all workers when they share a directory."""
+    if not multiprocess:
+        return generate_latest()
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)

@@ -1,0 +1,329 @@
+"""Settings from the environment, checked whole before anything connects."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+
+from filator.errors import ConfigError
+from filator.times import service_zone
+
+EX_CONFIG = 78
+MIB = 1 << 20
+# Bucket names: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+# A dynamic bucket is `<prefix>-YYYY-MM-DD`: 11 characters must remain of 63.
+_BUCKET_PREFIX = re.compile(r"[a-z0-9][a-z0-9-]{0,51}")
+_KEY_PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
+
+
+def _check_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be an address such as http://127.0.0.1:9000")
+    if parts.username or parts.password:
+        raise ValueError("must not carry credentials; they have fields of their own")
+    return value.rstrip("/")
+
+
+def valid_key_prefix(value: str) -> bool:
+    """Say whether `value` may stand before the date in an object key (at most 200 characters, no `..`, no `//`)."""
+    return len(value) <= 200 and _KEY_PREFIX.fullmatch(value) is not None
+
+
+class _Storage(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    name: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    readonly: bool = False
+
+
+class DbStorage(_Storage):
+    """Bytes in the table `attachment_blobs`."""
+
+    type: Literal["db"]
+
+
+class LocalStorage(_Storage):
+    """Bytes in a directory of this host, for development and first boot."""
+
+    type: Literal["local"]
+    path: Annotated[Path, Field(strict=False)]
+
+    @field_validator("path")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        if not value.is_absolute():
+            raise ValueError("must be an absolute directory")
+        return value
+
+
+class S3Storage(_Storage):
+    """Bytes in an S3-compatible store. Fields and defaults: section 1 of the contract."""
+
+    type: Literal["s3"]
+    endpoint: str
+    access_key: Annotated[str, Field(min_length=1)]
+    secret_key: SecretStr
+    use_dynamic_buckets: bool = False
+    bucket: str | None = None
+    prefix: str = ""
+    region: str = "region"
+    open_timeout: Annotated[float, Field(gt=0, le=3600)] = 5
+    read_timeout: Annotated[float, Field(gt=0, le=3600)] = 15
+    ssl_verify_peer: bool = True
+    retry_limit: Annotated[int, Field(ge=0, le=100)] = 3
+    public_endpoint: str | None = None
+    versioning: bool = True
+    ca_bundle: Annotated[Path | None, Field(strict=False)] = None
+    addressing_style: Literal["path", "virtual"] = "path"
+
+    @field_validator("endpoint", "public_endpoint")
+    @classmethod
+    def _url(cls, value: str | None) -> str | None:
+        return value if value is None else _check_url(value)
+
+    @field_validator("ca_bundle")
+    @classmethod
+    def _readable(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_file():
+            raise ValueError("is not a readable file of certificates")
+        return value
+
+    @model_validator(mode="after")
+    def _names(self) -> S3Storage:
+        if self.use_dynamic_buckets:
+            if not _BUCKET_PREFIX.fullmatch(self.prefix):
+                raise ValueError(
+                    "field prefix: with use_dynamic_buckets it begins the bucket's name: 1 to 52 of a-z, 0-9 and -"
+                )
+        elif self.bucket is None:
+            raise ValueError("field bucket: is required when use_dynamic_buckets is false")
+        elif self.prefix and not valid_key_prefix(self.prefix):
+            raise ValueError("field prefix: may hold letters, digits, '.', '_', '-' and '/' between words")
+        if self.bucket is not None and not _BUCKET.fullmatch(self.bucket):
+            raise ValueError("field bucket: is no bucket name (3 to 63 of a-z, 0-9, '-' and '.')")
+        return self
+
+
+Storage = DbStorage | LocalStorage | S3Storage
+_TYPES: dict[str, type[_Storage]] = {"db": DbStorage, "s3": S3Storage, "local": LocalStorage}
+
+
+def _reason(error: Mapping[str, Any]) -> str:
+    kind = str(error["type"])
+    if kind == "missing":
+        return "is missing"
+    if kind == "extra_forbidden":
+        return "is not known"
+    return str(error["msg"]).removeprefix("Value error, ")
+
+
+def _storage(index: int, entry: object) -> Storage:
+    where = f"STORAGES_CONFIGURATIONS entry {index}"
+    if not isinstance(entry, dict):
+        raise ConfigError(f'{where}: must be an object such as {{"name": "db", "type": "db"}}')
+    if isinstance(entry.get("name"), str):
+        where += f" ({entry['name']})"
+    kind = entry.get("type")
+    if not isinstance(kind, str) or kind not in _TYPES:
+        raise ConfigError(f"{where}, field type: must be one of db, s3, local")
+    model = _TYPES[kind]
+    try:
+        storage = model.model_validate_json(json.dumps(entry))
+    except ValidationError as exc:
+        error = exc.errors(include_input=False, include_url=False)[0]
+        name = str(error["loc"][0]) if error["loc"] else ""
+        text = _reason(error)
+        if error["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(name, model.model_fields, 1)
+            text += f"; did you mean {near[0]}?" if near else f"; type {kind} knows {', '.join(model.model_fields)}"
+        raise ConfigError(f"{where}, field {name}: {text}" if name else f"{where}, {text}") from None
+    assert isinstance(storage, DbStorage | LocalStorage | S3Storage)
+    if (kind == "db") != (storage.name == "db"):
+        raise ConfigError(f"{where}, field name: type db must be called db, and nothing else may be")
+    return storage
+
+
+def parse_storages(text: str) -> tuple[Storage, ...]:
+    """Read STORAGES_CONFIGURATIONS (section 1 of the contract).
+
+    Args:
+        text: a JSON array of objects.
+
+    Returns:
+        The storages in the order given.
+
+    Raises:
+        ConfigError: one line naming the entry (counted from 0) and the field.
+    """
+    try:
+        entries = json.loads(text)
+    except ValueError as exc:
+        raise ConfigError(f"STORAGES_CONFIGURATIONS: is no JSON ({exc}); give an array of objects") from None
+    if not isinstance(entries, list) or not entries:
+        raise ConfigError("STORAGES_CONFIGURATIONS: must be a JSON array with at least one storage")
+    storages = tuple(_storage(index, entry) for index, entry in enumerate(entries))
+    seen: dict[str, int] = {}
+    for index, storage in enumerate(storages):
+        if storage.name in seen:
+            first = seen[storage.name]
+            raise ConfigError(
+                f"STORAGES_CONFIGURATIONS entry {index} ({storage.name}), field name: already used by entry {first}"
+            )
+        seen[storage.name] = index
+    if all(storage.readonly for storage in storages):
+        raise ConfigError(
+            "STORAGES_CONFIGURATIONS, field readonly: every storage is read only; at least one must be writable"
+        )
+    return storages
+
+
+class Settings(BaseModel):
+    """Everything the service is told. Field names are the variables without `FILATOR_`, in lower case."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    database_url: SecretStr
+    redis_url: SecretStr
+    storages: tuple[Storage, ...]
+    listen: str = "127.0.0.1:8080"
+    workers: Annotated[int, Field(ge=1, le=256)] = Field(default_factory=lambda: os.cpu_count() or 1)
+    default_lifetime: Annotated[int, Field(ge=1, description="seconds")] = 86400
+    max_body_bytes: Annotated[int, Field(ge=1)] = 100 * 1024 * MIB
+    upload_budget_bytes: Annotated[int, Field(ge=64 * MIB, description="all workers together")] = 256 * MIB
+    max_uploads: Annotated[int, Field(ge=1, description="at once, all workers together")] = 512
+    max_metadata_count: Annotated[int, Field(ge=0)] = 64
+    max_metadata_bytes: Annotated[int, Field(ge=1, description="one value")] = 4096
+    idle_seconds: Annotated[float, Field(gt=0, description="longest silence of an uploading client")] = 30
+    min_upload_rate: Annotated[int, Field(ge=0, description="bytes a second, after the first minute")] = 1024
+    tokens_file: Path | None = None
+    public_endpoints: dict[str, str] = Field(default_factory=dict)
+    presign_seconds: Annotated[int, Field(ge=1, le=604800)] = 3600
+    database_pool: Annotated[int, Field(ge=3, le=200, description="connections of one worker")] = 10
+    gc_grace_seconds: Annotated[int, Field(ge=0, description="replaced bytes stay this long for running readers")] = 300
+    orphan_grace_seconds: Annotated[int, Field(ge=0)] = 86400
+    intent_grace_seconds: Annotated[int, Field(ge=0)] = 21600
+    stop_seconds: Annotated[int, Field(ge=1)] = 60
+    verify_reads: bool = True
+    archive_objects: Literal["keep", "include"] = "keep"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    zone: str = ""
+
+    @field_validator("database_url")
+    @classmethod
+    def _postgres(cls, value: SecretStr) -> SecretStr:
+        parts = urlsplit(value.get_secret_value())
+        if parts.scheme not in ("postgresql", "postgres") or not parts.path.strip("/"):
+            raise ValueError("must look like postgresql://USER:PASSWORD@HOST:5432/aggredator-filator")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis(cls, value: SecretStr) -> SecretStr:
+        if urlsplit(value.get_secret_value()).scheme not in ("redis", "rediss", "unix"):
+            raise ValueError("must look like redis://HOST:6379/0")
+        return value
+
+    @field_validator("listen")
+    @classmethod
+    def _listen(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        if not host or not port.isdigit() or int(port) > 65535:
+            raise ValueError("must be HOST:PORT such as 127.0.0.1:8080")
+        return value
+
+    @field_validator("tokens_file")
+    @classmethod
+    def _tokens(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_file():
+            raise ValueError("is not a readable file; `filator token --scopes read,write` prints a line for it")
+        return value
+
+    @field_validator("public_endpoints")
+    @classmethod
+    def _endpoints(cls, value: dict[str, str]) -> dict[str, str]:
+        return {authority.lower(): _check_url(url) for authority, url in value.items()}
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port to listen on; a bracketed IPv6 host comes without brackets."""
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+    @cached_property
+    def timezone(self) -> ZoneInfo:
+        """The service's zone: `TZ`, else the host's."""
+        return service_zone(self.zone)
+
+
+_OTHER_NAMES = {"storages": "STORAGES_CONFIGURATIONS", "zone": "TZ"}
+
+
+def _variable(field: str) -> str:
+    return _OTHER_NAMES.get(field, f"FILATOR_{field.upper()}")
+
+
+def _public_endpoints(text: str) -> object:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict) or not all(isinstance(url, str) for url in value.values()):
+        raise ConfigError(
+            'FILATOR_PUBLIC_ENDPOINTS: must be a JSON object such as {"files.example.org": "https://s3.example.org"}'
+        )
+    return value
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read and check every setting without connecting anywhere.
+
+    Args:
+        environ: variables by name; the process's own when None.
+
+    Returns:
+        The settings.
+
+    Raises:
+        ConfigError: one line with the variable, the entry and the field; never a secret's value.
+    """
+    env = os.environ if environ is None else environ
+    known = {f"FILATOR_{name.upper()}": name for name in Settings.model_fields if name not in _OTHER_NAMES}
+    values: dict[str, object] = {}
+    for variable, text in env.items():
+        if not variable.startswith("FILATOR_"):
+            continue
+        if variable not in known:
+            near = difflib.get_close_matches(variable, known, 1, 0.5)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise ConfigError(f"{variable}: is not a setting of filator{hint}")
+        # An empty value in an EnvironmentFile means "not set".
+        if text != "":
+            values[known[variable]] = _public_endpoints(text) if variable == "FILATOR_PUBLIC_ENDPOINTS" else text
+    if "STORAGES_CONFIGURATIONS" not in env:
+        raise ConfigError('STORAGES_CONFIGURATIONS: is missing; the smallest one is [{"name": "db", "type": "db"}]')
+    values["storages"] = parse_storages(env["STORAGES_CONFIGURATIONS"])
+    values["zone"] = env.get("TZ", "")
+    try:
+        settings = Settings.model_validate(values)
+        _ = settings.timezone
+    except ValidationError as exc:
+        error = exc.errors(include_input=False, include_url=False)[0]
+        raise ConfigError(f"{_variable(str(error['loc'][0]))}: {_reason(error)}") from None
+    except ValueError as exc:
+        raise ConfigError(f"TZ: {exc}") from None
+    if settings.tokens_file is not None:
+        from filator.tokens import read_tokens  # noqa: PLC0415 - tokens needs nothing of settings, settings needs it once
+
+        read_tokens(settings.tokens_file)
+    return settings

@@ -1,0 +1,110 @@
+"""Bearer tokens with scopes, from a file of hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from filator.errors import ConfigError, Forbidden, Unauthorized
+
+SCOPES = ("read", "write", "admin")
+_LINE = re.compile(r"(?P<name>[A-Za-z0-9_.@-]+)\s+sha256:(?P<digest>[0-9a-f]{64})\s+(?P<scopes>[a-z,]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One line of the file: who, the SHA-256 of the token's text, and what it may do."""
+
+    name: str
+    digest: bytes
+    scopes: frozenset[str]
+
+
+def new_token(name: str, scopes: list[str]) -> tuple[str, str]:
+    """Make a token of 256 random bits.
+
+    Args:
+        name: who uses it; appears in the log.
+        scopes: of read, write, admin.
+
+    Returns:
+        The token (shown once) and the line for the file.
+    """
+    token = "fil_" + secrets.token_urlsafe(32)
+    # A plain hash is enough: the token is random, so there is nothing to guess as in a password.
+    return token, f"{name} sha256:{hashlib.sha256(token.encode()).hexdigest()} {','.join(scopes)}"
+
+
+def read_tokens(path: Path) -> tuple[Token, ...]:
+    """Read `name sha256:HEX scope,scope` lines; blank lines and `#` comments are skipped.
+
+    Raises:
+        ConfigError: the file cannot be read or a line is malformed; names the line, never its content.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"FILATOR_TOKENS_FILE: cannot be read ({type(exc).__name__}): {path}") from None
+    tokens = []
+    for number, line in enumerate(lines, 1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        match = _LINE.fullmatch(text)
+        scopes = frozenset(match["scopes"].split(",")) if match else frozenset[str]()
+        if match is None or not scopes <= set(SCOPES):
+            raise ConfigError(
+                f"FILATOR_TOKENS_FILE line {number}: must be `NAME sha256:HEX read,write,admin`; "
+                "`filator token NAME --scopes read,write` prints one"
+            )
+        tokens.append(Token(match["name"], bytes.fromhex(match["digest"]), scopes))
+    if not tokens:
+        raise ConfigError("FILATOR_TOKENS_FILE: holds no token; `filator token NAME --scopes read,write` prints one")
+    return tuple(tokens)
+
+
+class Gate:
+    """Decides who may do what. Without tokens everything is open, for private networks only."""
+
+    def __init__(self, tokens: tuple[Token, ...]) -> None:
+        self._tokens = tokens
+
+    @property
+    def open(self) -> bool:
+        """Whether no token is asked for."""
+        return not self._tokens
+
+    def admit(self, authorization: str | None, scope: str) -> str | None:
+        """Let a request pass or refuse it.
+
+        Args:
+            authorization: the header's value.
+            scope: read, write or admin; admin includes the others.
+
+        Returns:
+            The token's name, or None when the service is open.
+
+        Raises:
+            Unauthorized: no token or an unknown one.
+            Forbidden: the token lacks the scope.
+        """
+        if not self._tokens:
+            return None
+        kind, _, text = (authorization or "").partition(" ")
+        if kind.lower() != "bearer" or not text.strip():
+            raise Unauthorized("A bearer token is needed: send the header Authorization: Bearer TOKEN")
+        digest = hashlib.sha256(text.strip().encode("utf-8", "surrogateescape")).digest()
+        found = None
+        # Every line is compared, so that the time does not tell which one matched.
+        for token in self._tokens:
+            if hmac.compare_digest(token.digest, digest):
+                found = token
+        if found is None:
+            raise Unauthorized("The bearer token is not known")
+        if scope not in found.scopes and "admin" not in found.scopes:
+            raise Forbidden(f"The token {found.name} lacks the scope {scope}")
+        return found.name
