@@ -105,6 +105,19 @@ def _request(edge: Edge, method: str, url: str, **kwargs: Any) -> urllib3.BaseHT
             raise NetworkError(f"{edge.name}: {method} {parts.scheme}://{parts.netloc}: {_cause(error)}") from None
 
 
+def look(edge: Edge, url: str) -> int:
+    """The status with which an edge answers a plain GET.
+
+    Args:
+        edge: Whose authorities and address to use.
+        url: What to ask for.
+
+    Raises:
+        NetworkError: Nothing answered, or not with TLS that can be trusted.
+    """
+    return int(_request(edge, "GET", url).status)
+
+
 def _expect(edge: Edge, what: str, answer: urllib3.BaseHTTPResponse, status: int) -> None:
     if answer.status != status:
         raise ServerFaultError(f"{edge.name}: {what} answers {_explain(answer.status, answer.data)}, not {status}")

@@ -1,0 +1,82 @@
+# What people do with this checkout. `make` alone lists it.
+.DEFAULT_GOAL := help
+SHELL := /usr/bin/env bash
+BIN := .venv/bin
+SITE ?= inventories/lab
+SCENARIO ?= default
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: up
+up: ## build the lab, run site.yml against it, print where things are
+	@scripts/up
+
+.PHONY: down
+down: ## remove the lab: containers, network, volumes, keys, and the Docker engine if it was started here
+	@scripts/down
+
+.PHONY: show
+show: ## print again where things are in the lab, and how they feel
+	@scripts/show $(SITE)
+
+.PHONY: site
+site: ## run site.yml once more (SITE=inventories/...)
+	@$(BIN)/ansible-playbook -i $(SITE) site.yml
+
+.PHONY: secrets
+secrets: ## print the secrets of a site on this terminal (SITE=inventories/...)
+	@$(BIN)/ansible-vault view $(SITE)/group_vars/all/vault.yml
+
+.PHONY: test
+test: ## install what tests need, then run all of them
+	@scripts/test
+
+.PHONY: setup
+setup: ## install packages and the virtual environment for development
+	@scripts/setup dev
+
+.PHONY: lint
+lint: setup ## ruff, mypy, yamllint, ansible-lint, shellcheck
+	@scripts/lint
+
+.PHONY: unit
+unit: setup ## tests without a network
+	@$(BIN)/pytest tests/unit
+
+.PHONY: service-test
+service-test: setup ## tests of the file service against real PostgreSQL, Redis and S3
+	@$(BIN)/pytest service/tests
+
+.PHONY: contract
+contract: setup ## tests against real S3 servers
+	@$(BIN)/pytest tests/contract
+
+.PHONY: molecule
+molecule: setup ## a Molecule scenario from bare hosts to destroy (SCENARIO=default)
+	@scripts/engine start && scripts/lab-image && $(BIN)/pytest tests/molecule -k $(SCENARIO)
+
+.PHONY: e2e
+e2e: setup ## end-to-end tests against the running lab (SITE=inventories/...)
+	@STOWAGE_SITE=$(SITE) $(BIN)/pytest tests/e2e
+
+.PHONY: bench-converge
+bench-converge: setup ## cold and warm `make up`, a run that changes nothing, with a breakdown by role
+	@$(BIN)/python bench/converge.py
+
+.PHONY: bench-prune
+bench-prune: setup ## prune beside single deletes, bare batches and rclone
+	@$(BIN)/python bench/prune.py
+
+.PHONY: bench-service
+bench-service: setup ## the file service beside plain S3 and its peers
+	@$(BIN)/python bench/service.py
+
+.PHONY: lock
+lock: ## pin the dependencies anew
+	@scripts/lock
+
+.PHONY: clean
+clean: down ## down, and remove the images, the virtual environment and caches too
+	@scripts/clean
