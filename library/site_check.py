@@ -17,6 +17,9 @@ options:
     description: Directory with the roles whose defaults and argument specs say which variables exist.
     type: path
     required: true
+  wiring:
+    description: File that joins the roles; every variable in it counts as known.
+    type: path
   secrets:
     description: Secrets of a site; see C(_preflight_secrets) in roles/preflight/vars/main.yml for the fields.
     type: list

@@ -16,10 +16,11 @@ from stowage.errors import BadInputError
 from stowage.site.check import check_site, read_names
 from stowage.site.check_secrets import missing_secrets
 from stowage.site.model import STAND_IN, Failure, Rules, Secret, Site
-from stowage.site.names import known_names
+from stowage.site.names import known_names, load_mapping
 
 SPEC = {
     "roles_path": {"type": "path", "required": True},
+    "wiring": {"type": "path"},
     "secrets": {"type": "list", "elements": "dict", "default": []},
     "site_variables": {"type": "dict", "default": {}},
     "prefixes": {"type": "list", "elements": "str", "default": []},
@@ -96,6 +97,8 @@ class ActionModule(ActionBase):
 def _rules(args: Mapping[str, Any]) -> Rules:
     roles = Path(args["roles_path"])
     known, prefixes = known_names(roles)
+    if args["wiring"]:
+        known |= set(load_mapping(Path(args["wiring"])))
     secrets = tuple(
         Secret(**(dict(entry) | {field: tuple(entry[field]) for field in ("groups", "used_by") if field in entry}))
         for entry in args["secrets"]
@@ -117,7 +120,8 @@ def _is_of_site(name: str, value: Any, rules: Rules) -> bool:
 
 
 def _origin(name: Any, value: Any) -> str | None:
-    tag = Origin.get_tag(name) or Origin.get_tag(value)
+    # The value first: when two files set a variable, Ansible keeps the key of the first and the value of the last.
+    tag = Origin.get_tag(value) or Origin.get_tag(name)
     if tag is None or not tag.path:
         return None
     return f"{_short(tag.path)}:{tag.line_num or 1}"

@@ -6,7 +6,7 @@ from stowage.site.check_edges import check_edges
 from stowage.site.check_names import check_names, check_placeholders, check_together, check_unresolved
 from stowage.site.check_secrets import check_secrets
 from stowage.site.check_storages import check_storages
-from stowage.site.check_store import check_buckets, check_endpoints, check_groups, check_provider
+from stowage.site.check_store import check_buckets, check_driver, check_endpoints, check_groups, check_provider
 from stowage.site.model import Problem, Rules, Site
 
 CHECKS = (
@@ -14,6 +14,7 @@ CHECKS = (
     check_placeholders,
     check_secrets,
     check_provider,
+    check_driver,
     check_endpoints,
     check_buckets,
     check_edges,
@@ -27,6 +28,7 @@ READ = frozenset(
     {
         "object_store_provider",
         "object_store_preset",
+        "object_store_driver",
         "object_store_endpoint",
         "object_store_buckets",
         "edge_name",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from stowage.site.model import Problem, Rules, Site
@@ -43,11 +43,12 @@ _WORDS: dict[type | tuple[type, ...], str] = {
 }
 
 
-def storages_faults(value: Any) -> list[tuple[str, str]]:
+def storages_faults(value: Any, told: Collection[Any] = ()) -> list[tuple[str, str]]:
     """Find what the service would refuse in its list of storages.
 
     Args:
         value: The list, or a string holding it as JSON.
+        told: Addresses that another check has already looked at.
 
     Returns:
         Pairs of what is wrong and what would be right, none with the value of a key.
@@ -65,7 +66,7 @@ def storages_faults(value: Any) -> list[tuple[str, str]]:
         if not isinstance(entry, Mapping):
             faults.append((f"entry {number} is no mapping", "a mapping with name and type"))
             continue
-        faults += _entry_faults(number, entry)
+        faults += _entry_faults(number, entry, told)
         name = entry.get("name")
         if name in names:
             faults.append((f'entry {number}, field name: "{name}" stands twice', "a name of its own per storage"))
@@ -75,7 +76,7 @@ def storages_faults(value: Any) -> list[tuple[str, str]]:
     return faults
 
 
-def _entry_faults(number: int, entry: Mapping[Any, Any]) -> list[tuple[str, str]]:
+def _entry_faults(number: int, entry: Mapping[Any, Any], told: Collection[Any]) -> list[tuple[str, str]]:
     faults = []
     at = f"entry {number}, field"
     if not isinstance(entry.get("name"), str) or not entry["name"]:
@@ -95,7 +96,9 @@ def _entry_faults(number: int, entry: Mapping[Any, Any]) -> list[tuple[str, str]
             faults.append((f"{at} {field}: unknown for type {kind}", f"{right}one of {', '.join(fields)}"))
         elif not _is(value, fields[field]):
             faults.append((f"{at} {field}: {type(value).__name__}", _WORDS[fields[field]]))
-        elif field.endswith("endpoint") and (value or field == "endpoint") and (fault := endpoint_fault(value)):
+        elif not field.endswith("endpoint") or value in told or not (value or field == "endpoint"):
+            continue
+        elif fault := endpoint_fault(value):
             faults.append((f"{at} {field}: {fault}", "http://host:port or https://host"))
     required = _REQUIRED[kind]
     if kind == "s3":
@@ -111,8 +114,10 @@ def _is(value: Any, kind: type | tuple[type, ...]) -> bool:
 
 def check_storages(site: Site, _rules: Rules) -> list[Problem]:
     """The file service would start with its list of storages."""
+    names = ("object_store_endpoint", "edge_s3_public_endpoint")
+    told = [value for name in names for value, _ in site.by_value(site.hosts, name)]
     return [
         Problem(site.where(users, VARIABLE), f"{VARIABLE} {what}", right, site.edit(users, VARIABLE))
         for value, users in site.by_value(site.members("app"), VARIABLE)
-        for what, right in storages_faults(value)
+        for what, right in storages_faults(value, told)
     ]

@@ -24,10 +24,20 @@ def selected_store(site: Site, host: str) -> Store | None:
 
 
 def check_groups(site: Site, _rules: Rules) -> list[Problem]:
-    """Every group has a host; ``nas`` may be empty when the store is not ours."""
+    """The controller is there and every group has a host; ``nas`` may be empty when the store is not ours."""
     everyone = site.members(*GROUPS)
+    problems = []
+    if "localhost" not in site.groups.get("all", ()):
+        problems.append(
+            Problem(
+                where=site.inventory,
+                what="localhost is not in the inventory, where the plays on the store and the vault run",
+                right="localhost under all, as in inventories/example/hosts.yml",
+                mend=f"ansible-inventory -i {site.inventory} --graph",
+            )
+        )
     external = bool(everyone) and all(site.value(host, "object_store_provider") == EXTERNAL for host in everyone)
-    return [
+    return problems + [
         Problem(
             where=site.inventory,
             what=f"group {group} has no host",
@@ -63,6 +73,18 @@ def check_provider(site: Site, rules: Rules) -> list[Problem]:
                 mend=site.edit(hosts, "object_store_provider"),
             )
         )
+    return problems
+
+
+def check_driver(site: Site, _rules: Rules) -> list[Problem]:
+    """Users and keys are made through the API that the store has."""
+    problems = []
+    name = "object_store_driver"
+    for value, users in site.by_value(site.members(*GROUPS), name):
+        store = selected_store(site, users[0])
+        if store and value != store.access:
+            what = f'{name} is "{value}", but {store.title} has "{store.access}"'
+            problems.append(Problem(site.where(users, name), what, f"{name}: {store.access}", site.edit(users, name)))
     return problems
 
 

@@ -43,7 +43,12 @@ def misspelt(names: Iterable[str], known: Collection[str], prefixes: Collection[
     return suspicious
 
 
-def _load(path: Path) -> Mapping[str, Any]:
+def load_mapping(path: Path) -> Mapping[str, Any]:
+    """Return the mapping in a YAML file without Ansible's tags; an empty file holds an empty one.
+
+    Raises:
+        BadInputError: The file is not YAML, or no mapping.
+    """
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:
@@ -66,9 +71,9 @@ def role_variables(role: Path) -> set[str]:
     defaults = role / "defaults" / "main.yml"
     specs = role / "meta" / "argument_specs.yml"
     if defaults.is_file():
-        names.update(_load(defaults))
+        names.update(load_mapping(defaults))
     if specs.is_file():
-        for entry in (_load(specs).get("argument_specs") or {}).values():
+        for entry in (load_mapping(specs).get("argument_specs") or {}).values():
             names.update(entry.get("options") or {})
     return names
 

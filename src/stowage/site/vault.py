@@ -84,6 +84,8 @@ def plan_vault(text: str, wanted: Mapping[str, str], replace: Collection[str] = 
     Raises:
         BadInputError: The text is no plain mapping of names, so that it cannot be changed without touching the rest.
     """
+    if bad := [name for name in wanted if not name.isidentifier()]:
+        raise BadInputError(f'"{bad[0]}" is no variable name', hint="letters, digits and underscores")
     entries = _entries(text)
     missing = [name for name in wanted if name not in entries or _is_empty(entries[name][1])]
     replaced = [name for name in wanted if name in replace and name not in missing]

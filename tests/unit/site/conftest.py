@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from example_site import COMMON, GROUPS, REPOSITORY, good_hosts
+from plays import Play
 
 from stowage.site.check import check_site
 from stowage.site.model import Rules, Secret, Site
@@ -48,3 +51,22 @@ def faults(rules: Rules) -> Callable[..., list[str]]:
         return [str(problem) for problem in check_site(site, rules)]
 
     return run
+
+
+@pytest.fixture(scope="session")
+def filled_example(tmp_path_factory: pytest.TempPathFactory) -> Play:
+    """inventories/example with its placeholders filled and its secrets made by secrets_init, for copying."""
+    play = Play.of("example", tmp_path_factory.mktemp("example")).fill()
+    made = play.run("playbooks/ops/secrets_init.yml")
+    assert made.returncode == 0, made.stdout
+    return play
+
+
+@pytest.fixture
+def mine(filled_example: Play, tmp_path: Path) -> Play:
+    """A copy of the filled example for one test to spoil."""
+    shutil.copytree(filled_example.folder, tmp_path / "site", symlinks=True)
+    play = Play(tmp_path / "site", tmp_path / "site" / "inventories" / "example")
+    ssh = play.folder / "ssh"
+    ssh.write_text(ssh.read_text().replace(str(filled_example.folder), str(play.folder)))
+    return play

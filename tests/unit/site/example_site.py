@@ -30,7 +30,7 @@ COMMON = {
         }
     ],
 }
-GROUPS = {"all": ["nas1", "vps1", "north", "south"], "nas": ["nas1"], "db": ["vps1"], "app": ["vps1"]} | {
+GROUPS = {"all": ["localhost", "nas1", "vps1", "north", "south"], "nas": ["nas1"], "db": ["vps1"], "app": ["vps1"]} | {
     "edge": ["north", "south"]
 }
 EDGES = {

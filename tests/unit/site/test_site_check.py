@@ -201,6 +201,16 @@ def test_a_group_without_a_host_is_told(faults, group):
     assert f"group {group} has no host" in only(faults(groups=GROUPS | {group: []}))
 
 
+def test_the_controller_must_be_in_the_inventory(faults):
+    line = only(faults(groups=GROUPS | {"all": ["nas1", "vps1", "north", "south"]}))
+    assert "localhost is not in the inventory" in line
+
+
+def test_users_and_keys_are_made_by_the_api_that_the_store_has(faults):
+    line = only(faults(("*", "object_store_driver", "rustfs")))
+    assert 'is "rustfs", but SeaweedFS has "iam"; right: object_store_driver: iam' in line
+
+
 def test_a_site_with_an_external_store_needs_no_nas(faults):
     spoilt = [("*", "object_store_provider", "external"), ("*", "object_store_preset", "ceph")]
     assert faults(*spoilt, groups=GROUPS | {"nas": []}) == []
