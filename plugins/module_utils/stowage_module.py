@@ -180,9 +180,12 @@ class StowageModule:
                 results.append(work(options))
         except errors.StowageError as error:
             self.fail(error, results=results)
-        answer = {"changed": False, "results": results}
-        if not self._many or self.params[self._many] is None:
-            answer = {**results[0], **answer}
+        if not self._many:
+            answer = {"changed": False, "results": results[0]["rows"]}
+        else:
+            answer = {"changed": False, "results": results}
+            if self.params[self._many] is None:
+                answer = {**results[0], **answer}
         wrong = [text for result in results for text in result["mismatches"]]
         if wrong:
             self.module.fail_json(msg=f"{len(wrong)} not as expected: " + "; ".join(wrong), kind="mismatch", **answer)
