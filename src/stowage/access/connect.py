@@ -25,6 +25,10 @@ def connect(driver: str, settings: S3Settings) -> AccessDriver:
         from stowage.access.driver_iam import IamDriver  # noqa: PLC0415
 
         return IamDriver(settings)
+    if driver == "rustfs":
+        from stowage.access.driver_rustfs import RustfsDriver  # noqa: PLC0415
+
+        return RustfsDriver(settings)
     raise errors.BadInputError(f"driver is {driver!r}, must be one of {', '.join(DRIVERS)}")
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from stowage import errors
 from stowage.access.actions import AWS
-from stowage.access.model import AccessKey, Credentials, Document, ServerInfo, User
+from stowage.access.model import AccessKey, Credentials, Document, ServerInfo, Target, User
 from stowage.s3.connection import S3Settings, engine_errors, iam_client, s3_client
 
 if TYPE_CHECKING:
@@ -234,6 +234,10 @@ class IamDriver:
             RefusedError: Always.
         """
         raise errors.RefusedError(f"bucket {bucket}: this store has no quotas", "leave quota out")
+
+    def targets(self) -> list[Target]:
+        """Always empty: the stores of this driver have no event targets of their own."""
+        return []
 
     def info(self) -> ServerInfo:
         """The version as far as the ``Server`` header tells: SeaweedFS does, AWS does not."""

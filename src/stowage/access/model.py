@@ -132,6 +132,9 @@ class AccessDriver(Protocol):
     def set_quota(self, bucket: str, size: int | None) -> None:
         """Limit a bucket to ``size`` bytes, or lift the limit."""
 
+    def targets(self) -> list[Target]:
+        """The places events can be sent to, as far as the server tells."""
+
     def info(self) -> ServerInfo:
         """What the server tells of itself."""
 

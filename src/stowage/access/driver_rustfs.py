@@ -1,0 +1,281 @@
+"""Driver for RustFS: plain JSON on ``/rustfs/admin/v3`` (facts/rustfs.md 1).
+
+Existence is decided from lists, never from an error code: RustFS 1.0.0-beta.5 answers 500 to questions about things
+that are not there. What depends on the version stands in :mod:`stowage.access.capability`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stowage import errors
+from stowage.access.actions import RUSTFS
+from stowage.access.capability import rustfs_capabilities
+from stowage.access.model import (
+    CHOSEN_KEYS,
+    KEY_LABELS,
+    NOTIFICATIONS,
+    QUOTA,
+    USER_STATUS,
+    AccessKey,
+    Credentials,
+    Document,
+    ServerInfo,
+    Target,
+    User,
+    new_credentials,
+)
+from stowage.access.signed_http import SignedHttp
+from stowage.s3.connection import S3Settings
+
+_PREFIX = "/rustfs/admin/v3/"
+
+
+class RustfsDriver:
+    """Users, service accounts and policies through RustFS's admin API."""
+
+    name = "rustfs"
+    features = frozenset({CHOSEN_KEYS, USER_STATUS, QUOTA, NOTIFICATIONS, KEY_LABELS})
+    actions = RUSTFS
+
+    def __init__(self, settings: S3Settings) -> None:
+        self._settings = settings
+        self._http = SignedHttp(settings, _PREFIX)
+        self._policies: dict[str, Document] | None = None
+        self._users: dict[str, User] | None = None
+        self._version: str | None = None
+
+    # policies
+
+    def policies(self) -> dict[str, Document]:
+        """See :class:`stowage.access.model.AccessDriver`."""
+        if self._policies is None:
+            self._policies = self._http.call("GET", "list-canned-policies", "list policies") or {}
+        return self._policies
+
+    def policy(self, name: str) -> Document | None:
+        """See :class:`stowage.access.model.AccessDriver`."""
+        return self.policies().get(name)
+
+    def put_policy(self, name: str, document: Document) -> None:
+        """See :class:`stowage.access.model.AccessDriver`."""
+        doing = f"store policy {name}"
+        self._http.call("PUT", "add-canned-policy", doing, query={"name": name}, body=document)
+        self._policies = None
+
+    def remove_policy(self, name: str) -> None:
+        """See :class:`stowage.access.model.AccessDriver`.
+
+        Raises:
+            ConflictError: Still attached. Asked beforehand, because the server's own answer is a bare 500.
+        """
+        holders = self._holders(name)
+        if holders:
+            raise errors.ConflictError(
+                f"policy {name} is attached to {', '.join(holders)}", "detach it first: s3_user with other policies"
+            )
+        self._http.call("DELETE", "remove-canned-policy", f"remove policy {name}", query={"name": name})
+        self._policies = None
+
+    def _holders(self, policy: str) -> list[str]:
+        found = self._http.call(
+            "GET", "idp/builtin/policy-entities", f"ask who has policy {policy}", query={"policy": policy}
+        )
+        return [
+            f"{kind} {one}"
+            for mapping in (found or {}).get("policyMappings") or []
+            for kind, names in (("user", mapping.get("users")), ("group", mapping.get("groups")))
+            for one in names or []
+        ]
+
+    # users
+
+    def users(self) -> dict[str, User]:
+        """See :class:`stowage.access.model.AccessDriver`."""
+        if self._users is None:
+            found = self._http.call("GET", "list-users", "list users") or {}
+            self._users = {name: _user(name, one) for name, one in found.items()}
+        return self._users
+
+    def user(self, name: str) -> User | None:
+        """See :class:`stowage.access.model.AccessDriver`."""
+        return self.users().get(name)
+
+    def create_user(self, name: str) -> None:
+        """See :class:`stowage.access.model.AccessDriver`.
+
+        Raises:
+            ConflictError: A service account has that name, which this version would overwrite (facts/rustfs.md 1.5).
+        """
+        if not self._can("separate_key_namespaces") and (key := self._service_account(name)):
+            raise errors.ConflictError(
+                f"user {name}: a key of user {key.parent} has this id, and this RustFS would overwrite it",
+                "choose another name",
+            )
+        self._put_user(name, enabled=True)
+
+    def _put_user(self, name: str, *, enabled: bool) -> Credentials:
+        """Make the user, or give it a new secret; policies and groups stay. Nobody signs with that secret."""
+        throwaway = new_credentials().secret_access_key
+        body = {"secretKey": throwaway, "status": "enabled" if enabled else "disabled"}
+        self._http.call("PUT", "add-user", f"create user {name}", query={"accessKey": name}, body=body)
+        self._users = None
+        return Credentials(name, throwaway)
+
+    def set_user_enabled(self, name: str, enabled: bool) -> None:
+        """See :class:`stowage.access.model.AccessDriver`."""
+        query = {"accessKey": name, "status": "enabled" if enabled else "disabled"}
+        self._http.call("PUT", "set-user-status", f"set status of user {name}", query=query)
+        self._users = None
+
+    def remove_user(self, name: str) -> None:
+        """See :class:`stowage.access.model.AccessDriver`; its service accounts go with it."""
+        self._http.call("DELETE", "remove-user", f"remove user {name}", query={"accessKey": name})
+        self._users = None
+
+    def attach(self, user: str, policies: frozenset[str]) -> None:
+        """See :class:`stowage.access.model.AccessDriver`."""
+        self._attachment("attach", user, policies)
+
+    def detach(self, user: str, policies: frozenset[str]) -> None:
+        """See :class:`stowage.access.model.AccessDriver`."""
+        self._attachment("detach", user, policies)
+
+    def _attachment(self, verb: str, user: str, policies: frozenset[str]) -> None:
+        doing = f"{verb} {', '.join(sorted(policies))} {'to' if verb == 'attach' else 'from'} user {user}"
+        body = {"policies": sorted(policies), "user": user}
+        self._http.call("POST", f"idp/builtin/policy/{verb}", doing, body=body)
+        self._users = None
+
+    # keys: service accounts
+
+    def keys_of(self, user: str) -> list[AccessKey]:
+        """See :class:`stowage.access.model.AccessDriver`."""
+        found = self._http.call("GET", "list-service-accounts", f"list keys of user {user}", query={"user": user})
+        accounts = (found or {}).get("accounts") or []
+        # Filtered here as well: a server that ignored the parameter would show the caller's own keys.
+        return [_key(one["accessKey"], one) for one in accounts if one.get("parentUser") == user]
+
+    def key(self, access_key_id: str, likely_parent: str) -> AccessKey | None:
+        """See :class:`stowage.access.model.AccessDriver`."""
+        found = [one for one in self.keys_of(likely_parent) if one.access_key_id == access_key_id]
+        return found[0] if found else self._service_account(access_key_id)
+
+    def _service_account(self, access_key_id: str) -> AccessKey | None:
+        """The one question whose "not there" is a clear 404 (facts/rustfs.md 1.8)."""
+        try:
+            found = self._http.call(
+                "GET", "info-service-account", f"read key {access_key_id}", query={"accessKey": access_key_id}
+            )
+        except errors.NotFoundError:
+            return None
+        return _key(access_key_id, found)
+
+    def create_key(self, user: str, wanted: Credentials | None, description: str) -> Credentials:
+        """See :class:`stowage.access.model.AccessDriver`.
+
+        Raises:
+            ConflictError: A user has that name, which this version would overwrite.
+        """
+        pair = wanted or new_credentials()
+        if not self._can("separate_key_namespaces") and self.user(pair.access_key_id):
+            raise errors.ConflictError(
+                f"key {pair.access_key_id}: a user has this name, and this RustFS would overwrite it",
+                "choose another access_key_id",
+            )
+        body = {"targetUser": user, "accessKey": pair.access_key_id, "secretKey": pair.secret_access_key}
+        if description:
+            body["description"] = description
+        doing = f"create key {pair.access_key_id} of user {user}"
+        made = self._http.call("PUT", "add-service-account", doing, body=body)
+        if (made or {}).get("credentials", {}).get("accessKey") != pair.access_key_id:
+            raise errors.ServerFaultError(f"failed to {doing}: the server made another key than it was given")
+        return pair
+
+    def set_key_enabled(self, key: AccessKey, enabled: bool, secret: str | None) -> None:
+        """See :class:`stowage.access.model.AccessDriver`.
+
+        Before rc.2 the root key may not change a service account, but its parent may. The parent's own secret is one
+        that nobody holds, so it is given a new one and signs this one call.
+        """
+        http = self._http
+        if not self._can("update_service_account"):
+            parent = self.user(key.parent)
+            if parent is None or not parent.enabled:
+                raise errors.RefusedError(
+                    f"key {key.access_key_id}: this RustFS lets only its user {key.parent} change it, "
+                    f"which is {'disabled' if parent else 'lost'}"
+                )
+            own = self._put_user(key.parent, enabled=True)
+            http = SignedHttp(self._settings.with_key(own.access_key_id, own.secret_access_key), _PREFIX)
+        http.call(
+            "POST",
+            "update-service-account",
+            f"set status of key {key.access_key_id}",
+            query={"accessKey": key.access_key_id},
+            body={"newStatus": "on" if enabled else "off"},
+        )
+
+    def remove_key(self, key: AccessKey) -> None:
+        """See :class:`stowage.access.model.AccessDriver`."""
+        query = {"accessKey": key.access_key_id}
+        self._http.call("DELETE", "delete-service-account", f"remove key {key.access_key_id}", query=query)
+
+    # the server
+
+    def quota(self, bucket: str) -> int | None:
+        """See :class:`stowage.access.model.AccessDriver`."""
+        found = self._http.call("GET", "get-bucket-quota", f"read quota of bucket {bucket}", query={"bucket": bucket})
+        return int((found or {}).get("quota") or (found or {}).get("size") or 0) or None
+
+    def set_quota(self, bucket: str, size: int | None) -> None:
+        """See :class:`stowage.access.model.AccessDriver`."""
+        doing = f"set quota of bucket {bucket}"
+        body = {"quota": size or 0, "quotatype": "hard"}
+        self._http.call("PUT", "set-bucket-quota", doing, query={"bucket": bucket}, body=body)
+
+    def _can(self, capability: str) -> bool:
+        if self._version is None:
+            self._version = _version(self._admin_info())
+        return rustfs_capabilities(self._version)[capability]
+
+    def _admin_info(self) -> dict[str, Any]:
+        return self._http.call("GET", "info", "ask the server about itself") or {}
+
+    def targets(self) -> list[Target]:
+        """The event targets with their state; empty when notifications are switched off."""
+        try:
+            found = self._http.call("GET", "target/list", "list event targets") or {}
+        except errors.RefusedError:
+            return []
+        return [
+            Target(f"arn:rustfs:sqs::{one['account_id']}:{one['service']}", one.get("status", "unknown"))
+            for one in found.get("notification_endpoints") or []
+        ]
+
+    def info(self) -> ServerInfo:
+        """See :class:`stowage.access.model.AccessDriver`."""
+        ready = self._http.plain_status("/health/ready") == 200
+        told = self._admin_info()
+        version = _version(told)
+        details: dict[str, Any] = {
+            key: told.get(key) for key in ("mode", "region", "deploymentID", "backend") if key in told
+        }
+        return ServerInfo("rustfs", version, ready, rustfs_capabilities(version), tuple(self.targets()), details)
+
+
+def _version(told: dict[str, Any]) -> str:
+    """``<commit date>@<git tag or short commit>`` of the first server; /health can be wrong (facts/rustfs.md 5.2)."""
+    servers = told.get("servers") or [{}]
+    return str(servers[0].get("version") or "unknown").rpartition("@")[2]
+
+
+def _user(name: str, told: dict[str, Any]) -> User:
+    policies = frozenset(one for one in (told.get("policyName") or "").split(",") if one)
+    return User(name, told.get("status") == "enabled", policies, tuple(told.get("memberOf") or ()))
+
+
+def _key(access_key_id: str, told: dict[str, Any]) -> AccessKey:
+    return AccessKey(
+        access_key_id, told["parentUser"], told.get("accountStatus") == "on", told.get("description") or ""
+    )
