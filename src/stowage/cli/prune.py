@@ -54,6 +54,7 @@ _RULE_FLAGS = ("older_than", "keep_last", "age_basis", "keep_last_scope", "inclu
 @click.option("--plan-in", type=click.Path(path_type=Path), help="Take a stored plan instead of making one")
 @click.option("--explain", is_flag=True, help="Show the versions that stay, too, and the reason for each")
 @click.option("--workers", type=click.IntRange(1, 64), default=8, help="Batches at the same time  [default: 8]")
+@click.option("--batch-size", type=click.IntRange(1, 1000), default=1000, help="Versions per request  [default: 1000]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line")
 @click.option("--yes", is_flag=True, help="Delete. Without it nothing is deleted")
 @click.pass_context
@@ -209,7 +210,8 @@ def _apply(client: S3Client, plan: Plan, given: Mapping[str, Any]) -> int:
     interrupted = False
     try:
         with progress("deleting", plan.totals.candidates) as bar:
-            for number, result in enumerate(carry_out(client, plan, workers=given["workers"]), start=1):
+            results = carry_out(client, plan, workers=given["workers"], batch_size=given["batch_size"])
+            for number, result in enumerate(results, start=1):
                 line, outcome = result.candidate, result.outcome.value
                 counts[outcome] += 1
                 freed += line.size if outcome == "deleted" else 0

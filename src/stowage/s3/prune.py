@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from stowage import errors
 from stowage.s3.connection import engine_errors
-from stowage.s3.prune_apply import WORKERS, ApplySettings, apply_plan
+from stowage.s3.prune_apply import BATCH, WORKERS, ApplySettings, apply_plan
 from stowage.s3.prune_file import Plan, PlanHead, PlanWriter, read_plan
 from stowage.s3.prune_locks import bucket_has_lock, keep_locked
 from stowage.s3.prune_plan import Decision, PruneRules, plan_key
@@ -170,13 +170,14 @@ def open_plan(client: S3Client, path: Path, bucket: str | None = None) -> Plan:
     return plan
 
 
-def carry_out(client: S3Client, plan: Plan, *, workers: int = WORKERS) -> Iterator[ItemResult]:
+def carry_out(client: S3Client, plan: Plan, *, workers: int = WORKERS, batch_size: int = BATCH) -> Iterator[ItemResult]:
     """Apply a plan, after a second look at each key; the server's state outranks the plan.
 
     Args:
         client: boto3 S3 client; its key needs s3:ListBucketVersions, s3:DeleteObjectVersion, s3:GetBucketVersioning.
         plan: What to delete.
         workers: Batches at the same time.
+        batch_size: Versions per request, at most 1,000.
 
     Yields:
         One result per planned version.
@@ -193,6 +194,7 @@ def carry_out(client: S3Client, plan: Plan, *, workers: int = WORKERS) -> Iterat
         versioning_enabled=versioning_status(client, bucket) == "Enabled",
         has_lock=bucket_has_lock(client, bucket),
         workers=workers,
+        batch_size=batch_size,
     )
     return apply_plan(client, plan.candidates(), settings)
 
