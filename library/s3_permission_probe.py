@@ -58,7 +58,7 @@ options:
   prefix:
     description: Where in the bucket scratch objects go.
     type: str
-    default: .stowage-probe/
+    default: stowage-probe/
   other_bucket:
     description: A bucket in which the key must have no business, for the verbs that begin with V(OtherBucket).
     type: str
@@ -161,7 +161,7 @@ OPTIONS = {
     "probe_access_key": {"type": "str", "no_log": False},
     "probe_secret_key": {"type": "str", "no_log": True},
     "bucket": {"type": "str"},
-    "prefix": {"type": "str", "default": ".stowage-probe/"},
+    "prefix": {"type": "str", "default": "stowage-probe/"},
     "other_bucket": {"type": "str"},
     "expected": {"type": "dict"},
 }

@@ -23,7 +23,7 @@ options:
   prefix:
     description: Of the canary's key, which is random behind it.
     type: str
-    default: .stowage-probe/
+    default: stowage-probe/
   public_endpoints:
     description: The ways in from outside.
     type: list
@@ -99,7 +99,7 @@ with contextlib.suppress(ImportError):  # StowageModule says what is missing
 
 OPTIONS = {
     "bucket": {"type": "str", "required": True},
-    "prefix": {"type": "str", "default": ".stowage-probe/"},
+    "prefix": {"type": "str", "default": "stowage-probe/"},
     "public_endpoints": {
         "type": "list",
         "elements": "dict",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 from servers import Server, seaweedfs
+from servers import rustfs as start_rustfs
+
+from stowage.s3.connection import S3Settings
 
 
 @pytest.fixture(scope="session")
@@ -15,14 +19,33 @@ def weed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(params=["weed"])
+@pytest.fixture(scope="session")
+def rustfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A real RustFS: a binary to start, or a running one with its root key."""
+    if binary := os.environ.get("STOWAGE_RUSTFS_BIN"):
+        with start_rustfs(tmp_path_factory.mktemp("rustfs"), binary) as server:
+            yield server
+        return
+    endpoint = os.environ.get("STOWAGE_RUSTFS_ENDPOINT")
+    if not endpoint:
+        pytest.skip("needs STOWAGE_RUSTFS_BIN, or STOWAGE_RUSTFS_ENDPOINT with STOWAGE_RUSTFS_ROOT_{ACCESS,SECRET}_KEY")
+    root = (os.environ["STOWAGE_RUSTFS_ROOT_ACCESS_KEY"], os.environ["STOWAGE_RUSTFS_ROOT_SECRET_KEY"])
+    settings = S3Settings(endpoint=endpoint, access_key=root[0], secret_key=root[1])
+    yield Server("rustfs", settings, "rustfs", tmp_path_factory.mktemp("rustfs"))
+
+
+ALL = ["weed", "rustfs"]
+KEEPS_VERSIONS = ["weed", "rustfs"]
+
+
+@pytest.fixture(params=ALL)
 def server(request: pytest.FixtureRequest) -> Server:
     """Each server at hand."""
     found: Server = request.getfixturevalue(request.param)
     return found
 
 
-@pytest.fixture(params=["weed"])
+@pytest.fixture(params=KEEPS_VERSIONS)
 def versioned(request: pytest.FixtureRequest) -> Server:
     """Each server that keeps versions."""
     found: Server = request.getfixturevalue(request.param)

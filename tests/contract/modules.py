@@ -6,12 +6,14 @@ import contextlib
 import importlib.util
 import io
 import json
+import unittest.mock
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import ansible.module_utils
-from ansible.module_utils import basic
+from ansible.module_utils import _internal, basic
+from ansible.module_utils.common import warnings
 from ansible.module_utils.testing import patch_module_args
 
 from stowage.s3.connection import S3Settings
@@ -59,7 +61,10 @@ def run(name: str, options: dict[str, Any], *, check: bool = False) -> dict[str,
     module = load(name)
     arguments = {**options, "_ansible_check_mode": check, "_ansible_diff": True}
     printed = io.StringIO()
+    warnings._global_warnings.clear()
     with (
+        # Rendering a template in a test makes this process a controller, where warnings go to the display instead.
+        unittest.mock.patch.object(_internal, "is_controller", False),
         patch_module_args(arguments),
         contextlib.redirect_stdout(printed),
         contextlib.suppress(SystemExit),

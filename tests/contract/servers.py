@@ -138,3 +138,27 @@ def seaweedfs(folder: Path) -> Iterator[Server]:
     with process(command, folder, environment) as started:
         wait_until_it_stores(settings, started, folder / "log")
         yield Server("seaweedfs", settings, "iam", folder)
+
+
+@contextlib.contextmanager
+def rustfs(folder: Path, binary: str, environment: dict[str, str] | None = None) -> Iterator[Server]:
+    """A real RustFS on one folder; ``environment`` adds for example event targets."""
+    port, console = free_ports(2)
+    access_key, secret_key = "contract-root", secrets.token_hex(16)
+    (folder / "data").mkdir(parents=True, exist_ok=True)
+    settings = S3Settings(
+        endpoint=f"http://127.0.0.1:{port}", access_key=access_key, secret_key=secret_key, read_timeout=30
+    )
+    variables = {
+        "RUSTFS_ACCESS_KEY": access_key,
+        "RUSTFS_SECRET_KEY": secret_key,
+        "RUSTFS_ADDRESS": f"127.0.0.1:{port}",
+        "RUSTFS_CONSOLE_ENABLE": "false",
+        "RUSTFS_CONSOLE_ADDRESS": f"127.0.0.1:{console}",
+        "RUSTFS_CHECK_UPDATE": "false",
+        "RUSTFS_OBS_LOGGER_LEVEL": "warn",
+        **(environment or {}),
+    }
+    with process([binary, str(folder / "data")], folder, variables) as started:
+        wait_until_it_stores(settings, started, folder / "log")
+        yield Server("rustfs", settings, "rustfs", folder)

@@ -87,6 +87,15 @@ def test_each_policy_of_the_house_grants_what_it_should_and_no_more(
     versioned: Server, site: dict[str, str], template: str, expected: dict[str, str]
 ) -> None:
     bucket = site["name"]
+    if versioned.driver == "rustfs" and template != "assets-rw":
+        # ListBucket suffices for ListObjectVersions, and up to beta.10 GetObject reads a version (facts/rustfs.md 2.2).
+        told = run("s3_server_info", connection(versioned.settings, "rustfs"))["capabilities"]
+        own_right = told["versioned_read_has_its_own_right"]
+        expected = {
+            **expected,
+            "ListObjectVersions": "allowed",
+            "GetObjectVersion": "refused" if own_right else "allowed",
+        }
     give(versioned, site, rendered(f"{template}.json.j2", policy_buckets=[bucket]))
     table = probe(versioned, site, expected)
     assert table["mismatches"] == []

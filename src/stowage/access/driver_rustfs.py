@@ -6,11 +6,13 @@ that are not there. What depends on the version stands in :mod:`stowage.access.c
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from stowage import errors
 from stowage.access.actions import RUSTFS
-from stowage.access.capability import rustfs_capabilities
+from stowage.access.capability import parsed_version, rustfs_capabilities
 from stowage.access.model import (
     CHOSEN_KEYS,
     KEY_LABELS,
@@ -29,6 +31,7 @@ from stowage.access.signed_http import SignedHttp
 from stowage.s3.connection import S3Settings
 
 _PREFIX = "/rustfs/admin/v3/"
+_SHORTEST_NAME = 3
 
 
 class RustfsDriver:
@@ -105,22 +108,20 @@ class RustfsDriver:
         """See :class:`stowage.access.model.AccessDriver`.
 
         Raises:
+            BadInputError: The name is too short, to which the server's answer is a bare 500.
             ConflictError: A service account has that name, which this version would overwrite (facts/rustfs.md 1.5).
         """
+        if len(name.encode()) < _SHORTEST_NAME:
+            raise errors.BadInputError(f"user name {name!r} is too short for RustFS", "use at least 3 characters")
         if not self._can("separate_key_namespaces") and (key := self._service_account(name)):
             raise errors.ConflictError(
                 f"user {name}: a key of user {key.parent} has this id, and this RustFS would overwrite it",
                 "choose another name",
             )
-        self._put_user(name, enabled=True)
-
-    def _put_user(self, name: str, *, enabled: bool) -> Credentials:
-        """Make the user, or give it a new secret; policies and groups stay. Nobody signs with that secret."""
-        throwaway = new_credentials().secret_access_key
-        body = {"secretKey": throwaway, "status": "enabled" if enabled else "disabled"}
+        # Nobody signs as the user itself: its secret is thrown away.
+        body = {"secretKey": new_credentials().secret_access_key, "status": "enabled"}
         self._http.call("PUT", "add-user", f"create user {name}", query={"accessKey": name}, body=body)
         self._users = None
-        return Credentials(name, throwaway)
 
     def set_user_enabled(self, name: str, enabled: bool) -> None:
         """See :class:`stowage.access.model.AccessDriver`."""
@@ -195,19 +196,23 @@ class RustfsDriver:
     def set_key_enabled(self, key: AccessKey, enabled: bool, secret: str | None) -> None:
         """See :class:`stowage.access.model.AccessDriver`.
 
-        Before rc.2 the root key may not change a service account, but its parent may. The parent's own secret is one
-        that nobody holds, so it is given a new one and signs this one call.
+        Before rc.2 the root key may not change a service account; only one of the same parent may that also has
+        ``admin:UpdateServiceAccount`` (service_account.rs, seen live on beta.5). So a helper key of that parent makes
+        this one call, with that right attached to the parent for just so long.
         """
-        http = self._http
-        if not self._can("update_service_account"):
-            parent = self.user(key.parent)
-            if parent is None or not parent.enabled:
-                raise errors.RefusedError(
-                    f"key {key.access_key_id}: this RustFS lets only its user {key.parent} change it, "
-                    f"which is {'disabled' if parent else 'lost'}"
-                )
-            own = self._put_user(key.parent, enabled=True)
-            http = SignedHttp(self._settings.with_key(own.access_key_id, own.secret_access_key), _PREFIX)
+        if self._can("update_service_account"):
+            self._update_key(self._http, key, enabled)
+            return
+        parent = self.user(key.parent)
+        if parent is None or not parent.enabled:
+            raise errors.RefusedError(
+                f"key {key.access_key_id}: this RustFS lets only keys of its user {key.parent} change it, "
+                f"and that user is {'disabled' if parent else 'lost'}"
+            )
+        with self._helper_of(key.parent) as http:
+            self._update_key(http, key, enabled)
+
+    def _update_key(self, http: SignedHttp, key: AccessKey, enabled: bool) -> None:
         http.call(
             "POST",
             "update-service-account",
@@ -215,6 +220,19 @@ class RustfsDriver:
             query={"accessKey": key.access_key_id},
             body={"newStatus": "on" if enabled else "off"},
         )
+
+    @contextlib.contextmanager
+    def _helper_of(self, user: str) -> Iterator[SignedHttp]:
+        right = f"stowage-update-key-{new_credentials().access_key_id.lower()}"
+        statement = {"Effect": "Allow", "Action": ["admin:UpdateServiceAccount"]}
+        with contextlib.ExitStack() as undo:
+            self.put_policy(right, {"Version": "2012-10-17", "Statement": [statement]})
+            undo.callback(self.remove_policy, right)
+            self.attach(user, frozenset({right}))
+            undo.callback(self.detach, user, frozenset({right}))
+            pair = self.create_key(user, None, "helper of stowage, to be removed at once")
+            undo.callback(self.remove_key, AccessKey(pair.access_key_id, user))
+            yield SignedHttp(self._settings.with_key(pair.access_key_id, pair.secret_access_key), _PREFIX)
 
     def remove_key(self, key: AccessKey) -> None:
         """See :class:`stowage.access.model.AccessDriver`."""
@@ -265,9 +283,14 @@ class RustfsDriver:
 
 
 def _version(told: dict[str, Any]) -> str:
-    """``<commit date>@<git tag or short commit>`` of the first server; /health can be wrong (facts/rustfs.md 5.2)."""
+    """``<commit date>@<git tag or short commit>`` of the first server; /health can be wrong (facts/rustfs.md 5.2).
+
+    A build from a checkout in which several tags name the commit carries all of them, one a line: the oldest is taken,
+    so that nothing is relied on that may be missing.
+    """
     servers = told.get("servers") or [{}]
-    return str(servers[0].get("version") or "unknown").rpartition("@")[2]
+    names = str(servers[0].get("version") or "unknown").rpartition("@")[2].split()
+    return min(names, key=lambda name: parsed_version(name) or (99,))
 
 
 def _user(name: str, told: dict[str, Any]) -> User:

@@ -5,9 +5,9 @@ changes nothing that matters even when the server allows it:
 
 - objects are scratch objects under a random name, put there and removed by the administrator;
 - ``DeleteBucket`` is tried on the real bucket only after the administrator saw this very server refuse to delete
-  a twin of it: another bucket with the same versioning that holds the same guard object. SeaweedFS 4.48 deletes a
-  versioned bucket with objects in it even with ``-s3.allowDeleteBucketNotEmpty=false``, but not one with a folder
-  object in it (docs/quirks.md), so the guard is one;
+  a twin of it: another bucket with the same versioning that holds the same two guard objects. Two, because SeaweedFS
+  4.48 deletes a versioned bucket unless it holds a folder object, and RustFS 1.0.0-beta.5 deletes one that holds only
+  a folder object (docs/quirks.md);
 - ``PutBucketVersioning`` sends ``Enabled`` and only to a bucket where that is already so;
 - ``PutBucketPolicy`` sends something that is no policy, and the policy is compared before and after;
 - ``CreateBucket`` makes an empty bucket with a random name, which is removed at once.
@@ -89,7 +89,7 @@ def probe_key(
     bucket: str,
     expected: Mapping[str, str],
     *,
-    prefix: str = ".stowage-probe/",
+    prefix: str = "stowage-probe/",
     other_bucket: str | None = None,
     settle: float = 5.0,
 ) -> list[Finding]:
@@ -162,7 +162,7 @@ def _laid_out(admin: S3Client, endpoint: str, bucket: str, prefix: str, other_bu
         scratch = Scratch(bucket, base, f"{base}-guard/", f"{base}-read", None, f"{base}-delete", None, status.lower())
     try:
         with engine_errors(f"lay out scratch objects in bucket {bucket}", endpoint):
-            admin.put_object(Bucket=bucket, Key=scratch.guard_key, Body=b"")
+            _put_guards(admin, bucket, scratch)
             scratch.read_version = _put(admin, bucket, scratch.read_key)
             scratch.delete_version = _put(admin, bucket, scratch.delete_key)
         if other_bucket:
@@ -178,6 +178,16 @@ def _laid_out(admin: S3Client, endpoint: str, bucket: str, prefix: str, other_bu
                 _remove_all(admin, made, "")
                 with contextlib.suppress(admin.exceptions.ClientError):
                     admin.delete_bucket(Bucket=made)
+
+
+def _guards(scratch: Scratch) -> tuple[str, str]:
+    return scratch.guard_key, f"{scratch.prefix}-guard-object"
+
+
+def _put_guards(admin: S3Client, bucket: str, scratch: Scratch) -> None:
+    folder, plain = _guards(scratch)
+    admin.put_object(Bucket=bucket, Key=folder, Body=b"")
+    admin.put_object(Bucket=bucket, Key=plain, Body=b"guard")
 
 
 def _put(admin: S3Client, bucket: str, key: str) -> str | None:
@@ -256,7 +266,8 @@ def _create_bucket(p: Prober) -> str:
 def _delete_bucket(p: Prober) -> str:
     if not _guards_full_buckets(p):
         raise Untestable("this server deletes such a bucket although it is not empty, so it is not tried on a real one")
-    p.admin.head_object(Bucket=p.scratch.bucket, Key=p.scratch.guard_key)
+    for key in _guards(p.scratch):
+        p.admin.head_object(Bucket=p.scratch.bucket, Key=key)
     p.probed.delete_bucket(Bucket=p.scratch.bucket)
     return "204, the bucket was deleted"
 
@@ -267,7 +278,7 @@ def _guards_full_buckets(p: Prober) -> bool:
     p.admin.create_bucket(Bucket=name)
     if p.scratch.versioning != "never":
         p.admin.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
-    p.admin.put_object(Bucket=name, Key=p.scratch.guard_key, Body=b"")
+    _put_guards(p.admin, name, p.scratch)
     try:
         p.admin.delete_bucket(Bucket=name)
     except p.admin.exceptions.ClientError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import json
 import re
 import time
@@ -35,7 +36,7 @@ class SignedHttp:
             {"cert_reqs": "CERT_REQUIRED", "ca_certs": settings.ca_bundle} if settings.ca_bundle else {}
         )
         if not settings.verify and not settings.ca_bundle:
-            tls: dict[str, Any] = {"cert_reqs": "CERT_NONE"}
+            tls = {"cert_reqs": "CERT_NONE"}
         self._pool = urllib3.PoolManager(
             timeout=urllib3.Timeout(connect=settings.connect_timeout, read=settings.read_timeout),
             retries=False,
@@ -126,6 +127,6 @@ def _said(answer: bytes) -> tuple[str, str]:
     code = re.search(rb"<Code>([^<]*)</Code>", answer)
     message = re.search(rb"<Message>([^<]*)</Message>", answer)
     return (
-        code.group(1).decode(errors="replace") if code else "",
-        message.group(1).decode(errors="replace")[:500] if message else "",
+        html.unescape(code.group(1).decode(errors="replace")) if code else "",
+        html.unescape(message.group(1).decode(errors="replace"))[:500] if message else "",
     )

@@ -260,7 +260,8 @@ def from_status(status: int, code: str, message: str, doing: str) -> errors.Stow
     """
     said = f"{code}: {message}" if message and message != code else (code or str(status))
     text = f"failed to {doing}: {said}"
-    if code in _AUTH_CODES or (status in (401, 403) and code not in _NOT_FOUND_CODES):
+    # RustFS answers 400 InvalidRequest to a key that is switched off (seen on 1.0.0-beta.5).
+    if code in _AUTH_CODES or "ErrAccessKeyDisabled" in message or (status in (401, 403) and code not in _NOT_FOUND_CODES):
         return errors.AuthError(text)
     if code in _NOT_FOUND_CODES:
         return errors.NotFoundError(text)

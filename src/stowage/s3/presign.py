@@ -86,7 +86,7 @@ def probe_presigned(
     bucket: str,
     publics: Iterable[PublicEndpoint],
     *,
-    prefix: str = ".stowage-probe/",
+    prefix: str = "stowage-probe/",
     timeout: float = 10.0,
 ) -> list[PresignFinding]:
     """Put a canary through the internal endpoint and fetch it by a presigned link through each public one.
