@@ -15,7 +15,7 @@ from ansible.plugins.action import ActionBase
 from stowage.errors import BadInputError
 from stowage.site.check import check_site, read_names
 from stowage.site.check_secrets import missing_secrets
-from stowage.site.model import STAND_IN, Failure, Rules, Secret, Site
+from stowage.site.model import FILES, STAND_IN, Failure, Rules, Secret, Site
 from stowage.site.names import known_names, load_mapping
 
 SPEC = {
@@ -69,7 +69,9 @@ class ActionModule(ActionBase):
             raw = stand_ins | raw | {"hostvars": task_vars["hostvars"]}
             hosts[host], failures[host] = self._values(raw, list(of_site), rules)
             origins[host] = {str(name): place for name in of_site if (place := _origin(name, of_site[name]))}
-        return Site(_inventory(task_vars), groups, hosts, origins, failures, written)
+        named = {path for values in hosts.values() for name in FILES if isinstance(path := values.get(name), str)}
+        absent = frozenset(path for path in named if path and not Path(path).is_file())
+        return Site(_inventory(task_vars), groups, hosts, origins, failures, written, absent)
 
     def _values(self, raw: dict[str, Any], names: list[str], rules: Rules) -> tuple[dict[str, Any], dict[str, Failure]]:
         templar = self._templar.copy_with_new_env(available_variables=raw)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from stowage.site.model import Problem, Rules, Site
+from stowage.site.model import FILES, Problem, Rules, Site
 from stowage.site.names import misspelt
 
 PLACEHOLDER = re.compile(r"CHANGE_ME\w*|[\w.-]*\bexample\.invalid\b")
@@ -73,6 +73,21 @@ def check_unresolved(site: Site, _rules: Rules) -> list[Problem]:
             mend=site.edit(users, name),
         )
         for (name, undefined, reason), users in found.items()
+    ]
+
+
+def check_files(site: Site, _rules: Rules) -> list[Problem]:
+    """Every file that a role would copy from the controller is there."""
+    return [
+        Problem(
+            where=site.where(users, name),
+            what=f"{name} names {path}, which is no file on the controller",
+            right="the path of a file that is there",
+            mend=f"ls -l {path}",
+        )
+        for name in FILES
+        for path, users in site.by_value(site.hosts, name)
+        if path in site.absent_files
     ]
 
 

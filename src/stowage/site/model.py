@@ -8,6 +8,8 @@ from pathlib import PurePath
 from typing import Any, Literal
 
 PREFLIGHT = "ansible-playbook playbooks/preflight.yml -i {inventory}"
+FILES = ("edge_tls_cert", "edge_tls_key", "filator_tokens_file")
+"""Variables that name a file on the controller, which a role copies to hosts."""
 SECRETS_INIT = "ansible-playbook playbooks/ops/secrets_init.yml -i {inventory}"
 
 
@@ -79,6 +81,7 @@ class Site:
         hosts: Host name to variable name to value; only values that could be worked out.
         origins: Host name to variable name to ``file:line``.
         failures: Host name to variable name to why there is no value.
+        absent_files: Paths in ``FILES`` variables that are not there on the controller.
         written: Host name to variable name to the value as it stands in the file, before templates are worked out.
     """
 
@@ -88,6 +91,7 @@ class Site:
     origins: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     failures: Mapping[str, Mapping[str, Failure]] = field(default_factory=dict)
     written: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    absent_files: frozenset[str] = frozenset()
 
     def value(self, host: str, name: str) -> Any:
         """Return the value of a variable, ``None`` when it is missing."""

@@ -201,6 +201,12 @@ def test_a_group_without_a_host_is_told(faults, group):
     assert f"group {group} has no host" in only(faults(groups=GROUPS | {group: []}))
 
 
+def test_a_file_that_is_not_on_the_controller_is_told_before_a_role_would_copy_it(faults):
+    spoilt = [("south", "edge_tls", "files"), ("south", "edge_tls_cert", "/tls/a.crt"), ("south", "edge_tls_key", "/k")]
+    line = only(faults(*spoilt, absent_files=frozenset({"/tls/a.crt"})))
+    assert "edge_tls_cert names /tls/a.crt, which is no file on the controller" in line
+
+
 def test_the_controller_must_be_in_the_inventory(faults):
     line = only(faults(groups=GROUPS | {"all": ["nas1", "vps1", "north", "south"]}))
     assert "localhost is not in the inventory" in line
