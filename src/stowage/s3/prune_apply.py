@@ -169,6 +169,16 @@ def _call(client: S3Client, method: str, **request: Any) -> tuple[dict[str, Any]
 
 
 def _judged(client: S3Client, candidate: Candidate, code: str, message: str, settings: ApplySettings) -> ItemResult:
+    try:
+        return _looked_into(client, candidate, code, message, settings)
+    except errors.StowageError as error:
+        said = f"{code}: {message}" if code else "the server said deleted"
+        return ItemResult(candidate, Outcome.FAILED, f"{said}; looking into it failed: {error}")
+
+
+def _looked_into(
+    client: S3Client, candidate: Candidate, code: str, message: str, settings: ApplySettings
+) -> ItemResult:
     if not code:
         if candidate.version_id == "null" and _still_there(client, candidate, settings):
             detail = (

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from stowage import errors
+from stowage.s3.connection import engine_errors
 from stowage.s3.prune_plan import Decision, Why
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
 _CHUNK = 256
+_NO = (errors.AuthError, errors.ConflictError, errors.NotFoundError, errors.RefusedError)
 
 
 def bucket_has_lock(client: S3Client, bucket: str) -> bool:
@@ -21,12 +25,15 @@ def bucket_has_lock(client: S3Client, bucket: str) -> bool:
 
     A server that does not know the question, or a key that may not ask it, counts as no: the server itself still
     refuses to delete a locked version, and that refusal is reported.
-    """
-    from botocore.exceptions import ClientError  # noqa: PLC0415
 
+    Raises:
+        NetworkError: The server was not reached.
+        ServerFaultError: It failed.
+    """
     try:
-        answer = client.get_object_lock_configuration(Bucket=bucket)
-    except ClientError:
+        with engine_errors(f"read object lock of bucket {bucket}", client.meta.endpoint_url):
+            answer = client.get_object_lock_configuration(Bucket=bucket)
+    except _NO:
         return False
     return answer.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled") == "Enabled"
 
@@ -43,18 +50,21 @@ def lock_reason(client: S3Client, bucket: str, key: str, version_id: str, now: d
 
     Returns:
         ``locked until 2027-01-01T00:00:00+00:00 (COMPLIANCE)`` or ``locked: legal hold``.
-    """
-    from botocore.exceptions import ClientError  # noqa: PLC0415
 
-    try:
-        hold = client.get_object_legal_hold(Bucket=bucket, Key=key, VersionId=version_id).get("LegalHold", {})
-        if hold.get("Status") == "ON":
+    Raises:
+        NetworkError: The server was not reached.
+        ServerFaultError: It failed.
+    """
+    which: dict[str, Any] = {"Bucket": bucket, "Key": key, "VersionId": version_id}
+    doing = f"read the lock of {key!r}"
+    # "No" also means that none was ever set, or that the key may not see it: the server's own refusal remains.
+    with suppress(*_NO), engine_errors(doing, client.meta.endpoint_url):
+        if client.get_object_legal_hold(**which).get("LegalHold", {}).get("Status") == "ON":
             return "locked: legal hold"
-    except ClientError:
-        pass  # no hold was ever set, or the key may not see it: the server's own refusal remains
     try:
-        retention = client.get_object_retention(Bucket=bucket, Key=key, VersionId=version_id).get("Retention", {})
-    except ClientError:
+        with engine_errors(doing, client.meta.endpoint_url):
+            retention = client.get_object_retention(**which).get("Retention", {})
+    except _NO:
         return None
     until = retention.get("RetainUntilDate")
     if until and until > now:

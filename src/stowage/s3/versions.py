@@ -134,8 +134,10 @@ def _renumbered(fresh: History, seen: History) -> History:
 
 
 def _without_duplicates(history: History) -> History:
-    unique = {row.version_id: row for row in reversed(history)}
-    return history if len(unique) == len(history) else list(reversed(unique.values()))
+    unique: dict[str, Version] = {}
+    for row in history:
+        unique.setdefault(row.version_id, row)
+    return history if len(unique) == len(history) else list(unique.values())
 
 
 @dataclass

@@ -1,0 +1,98 @@
+"""Answers of ListObjectVersions as different servers write them."""
+
+from __future__ import annotations
+
+import pytest
+
+from stowage.errors import ServerFaultError
+from stowage.s3.versions import to_histories
+from stowage.s3.versions_xml import Page, Version, parse_page
+
+
+def answer(rows: str, head: str = "", space: str = ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"') -> bytes:
+    return f'<?xml version="1.0"?><ListVersionsResult{space}>{head}{rows}</ListVersionsResult>'.encode()
+
+
+def row(
+    key: str, version: str = "v", *, latest: str = "true", tag: str = "Version", when: str = "2026-01-02T03:04:05Z"
+) -> str:
+    return (
+        f"<{tag}><Key>{key}</Key><VersionId>{version}</VersionId><IsLatest>{latest}</IsLatest>"
+        f"<LastModified>{when}</LastModified><ETag>&quot;abc&quot;</ETag><Size>5</Size></{tag}>"
+    )
+
+
+def test_versions_and_markers_keep_the_servers_order() -> None:
+    page = parse_page(answer(row("a", "1", tag="DeleteMarker") + row("a", "2", latest="false") + row("b", "3")))
+    assert [(r.key, r.version_id, r.is_latest, r.is_marker, r.position) for r in page.rows] == [
+        ("a", "1", True, True, 0),
+        ("a", "2", False, False, 1),
+        ("b", "3", True, False, 2),
+    ]
+    assert (page.rows[1].etag, page.rows[1].size) == ("abc", 5)
+
+
+def test_keys_are_decoded_only_when_the_server_says_it_encoded_them() -> None:
+    # RustFS 1.0.0-beta.5 and SeaweedFS 4.48 are asked for url and do not encode.
+    assert parse_page(answer(row("a+b%20c"))).rows[0].key == "a+b%20c"
+    encoded = answer(row("a%2Bb%2520c+d"), "<EncodingType>url</EncodingType>")
+    assert parse_page(encoded).rows[0].key == "a+b%20c d"
+
+
+def test_a_page_marker_is_decoded_like_a_key_and_absent_at_the_end() -> None:
+    head = "<EncodingType>url</EncodingType><IsTruncated>true</IsTruncated><NextKeyMarker>a%2Bb</NextKeyMarker>"
+    page = parse_page(answer("", head + "<NextVersionIdMarker>9</NextVersionIdMarker>"))
+    assert (page.truncated, page.next_key, page.next_version) == (True, "a+b", "9")
+    assert parse_page(answer("", "<IsTruncated>false</IsTruncated><NextKeyMarker>x</NextKeyMarker>")).next_key == ""
+
+
+def test_answers_without_namespace_and_without_version_ids_are_read() -> None:
+    bare = (
+        "<Version><Key>k</Key><IsLatest>true</IsLatest><LastModified>2026-01-02T03:04:05.123Z</LastModified></Version>"
+    )
+    (found,) = parse_page(answer(bare, space="")).rows
+    assert (found.version_id, found.size) == ("null", 0)
+    assert found.last_modified.microsecond == 123000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>login",
+        answer("<Version><Key>k</Key></Version>"),
+        answer(row("k", when="yesterday")),
+        answer(row("k")).replace(b"<Size>5", b"<Size>many"),
+        answer(row("ctl\x01")),
+    ],
+)
+def test_what_can_not_be_read_is_a_fault_of_the_server_and_never_an_empty_listing(body: bytes) -> None:
+    with pytest.raises(ServerFaultError):
+        parse_page(body)
+
+
+def pages(*keys: str) -> list[Page]:
+    """One row a page; the page ends inside its key."""
+    rows = [parse_page(answer(row(key, f"{n}"))).rows[0]._replace(position=n) for n, key in enumerate(keys)]
+    more = len(rows) - 1
+    return [
+        Page([r], [], n < more, r.key if n < more else "", r.version_id if n < more else "", "")
+        for n, r in enumerate(rows)
+    ]
+
+
+def test_rows_of_a_key_are_gathered_across_pages() -> None:
+    assert [[r.version_id for r in rows] for rows in to_histories(pages("a", "a", "b"))] == [["0", "1"], ["2"]]
+
+
+def test_a_key_cut_by_a_page_is_listed_by_itself_and_the_longer_answer_counts() -> None:
+    def relist(key: str) -> list[Version]:
+        whole = {"a": ["0", "x", "y"], "b": []}[key]
+        return [parse_page(answer(row(key, version))).rows[0] for version in whole]
+
+    found = list(to_histories(pages("a", "b", "c"), relist))
+    assert [[r.version_id for r in rows] for rows in found] == [["0", "x", "y"], ["1"], ["2"]]
+
+
+def test_a_version_listed_twice_counts_once() -> None:
+    one = parse_page(answer(row("a", "1") + row("a", "2", latest="false") + row("a", "1")))
+    assert [[r.version_id for r in rows] for rows in to_histories([one])] == [["1", "2"]]
