@@ -18,11 +18,13 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route, Router
 
 from filator import logs, metrics
+from filator.archive.http import ArchiveRequests
+from filator.archive.rows import ArchiveRows
 from filator.database import Rows, open_pool
 from filator.download import Downloader
 from filator.errors import Conflict, NotFound, StorageError, TooLarge, Unprocessable
 from filator.form import FORM_OVERHEAD, FormReader
-from filator.gateway import App, Gateway, Receive, Scope, Send, send_json
+from filator.gateway import App, Client, Gateway, Receive, Scope, Send, send_json
 from filator.health import Health
 from filator.ranges import disposition
 from filator.settings import Settings, load_settings
@@ -105,6 +107,7 @@ class Service:
         self.uploader: Uploader
         self.downloader: Downloader
         self.health: Health
+        self.archives: ArchiveRequests
 
     async def open(self) -> None:
         """Build the parts; nothing here needs PostgreSQL, Redis or a storage to be up."""
@@ -117,6 +120,7 @@ class Service:
         self.uploader = Uploader(settings, self.rows, self.registry, processes=settings.workers)
         self.downloader = Downloader(self.rows, self.registry, verify=settings.verify_reads)
         self.health = Health(settings, pool, self.registry)
+        self.archives = ArchiveRequests(ArchiveRows(self.rows, settings), self.registry, settings)
         try:
             await asyncio.wait_for(self.registry.start(), 10)
         except TimeoutError:
@@ -211,7 +215,13 @@ class Service:
             await send({"type": "http.response.body", "body": b""})
             return
         started = False
+        client: Client | None = None
         async for block in answer.body:
+            if client is not None:
+                client.check()
+            elif started:
+                # Only files of several blocks are worth a watcher.
+                client = Client(receive)
             if not started:
                 await send(start)
                 started = True
@@ -219,6 +229,14 @@ class Service:
         if not started:
             await send(start)
         await send({"type": "http.response.body", "body": b""})
+
+    async def archive_open(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """POST /attachments/archive/tx."""
+        await self.archives.open(scope, receive, send)
+
+    async def archive(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Everything under /attachments/archive/<uuid>."""
+        await self.archives.one(scope, receive, send)
 
     async def healthz(self, scope: Scope, receive: Receive, send: Send) -> None:
         """GET /healthz: the process lives."""
@@ -252,6 +270,11 @@ def routes(service: Service) -> list[Route]:
 
     return [
         Route("/attachments", endpoint("attachments", service.post, POST="write")),
+        Route("/attachments/archive/tx", endpoint("archive", service.archive_open, POST="admin")),
+        Route(
+            "/attachments/archive/{uuid}",
+            endpoint("archive", service.archive, GET="admin", HEAD="admin", POST="admin", DELETE="admin"),
+        ),
         Route(
             "/attachments/{uuid}",
             endpoint("attachment", service.attachment, GET="read", HEAD="read", PUT="write", DELETE="admin"),

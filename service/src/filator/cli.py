@@ -141,3 +141,12 @@ def token(name: str, scopes: str) -> None:
     secret, line = new_token(name, wanted)
     click.echo(secret, err=True)
     click.echo(line)
+
+
+def _archive() -> click.Group:
+    from filator.archive.commands import archive  # noqa: PLC0415 - rich is needed by this group alone
+
+    return archive
+
+
+main.add_command(_archive())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import secrets
@@ -44,6 +45,23 @@ async def send_json(
     pairs += [(name.encode(), text.encode("latin-1", "replace")) for name, text in (headers or {}).items()]
     await send({"type": "http.response.start", "status": status, "headers": pairs})
     await send({"type": "http.response.body", "body": data if body else b""})
+
+
+class Client:
+    """Watches for the end of the connection while an answer streams: uvicorn drops what is sent to nobody."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._task = asyncio.create_task(self._wait())
+
+    async def _wait(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    def check(self) -> None:
+        """Raise ClientGone when nobody reads any more."""
+        if self._task.done():
+            raise ClientGone
 
 
 class Gateway:

@@ -124,7 +124,8 @@ class Sweeper:
                     # What fails waits longer each time, so that it does not stand in front of the others.
                     await connection.execute(
                         "UPDATE blob_gc SET attempts = attempts + 1, "
-                        "not_before = $2 + interval '1 minute' * least(attempts + 1, 60) WHERE id = ANY($1)",
+                        "not_before = $2::timestamptz + interval '1 minute' * least(attempts + 1, 60) "
+                        "WHERE id = ANY($1)",
                         [row["id"] for row in rows if _pointer(row) in failed],
                         now(),
                     )

@@ -1,0 +1,191 @@
+"""`filator archive ...`: the archive requests of a running service, from a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote
+from urllib.request import Request, urlopen
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn, TransferSpeedColumn
+
+from filator.archive.search import extract
+from filator.archive.search import search as find
+
+_UUID = re.compile(r"[0-9a-f]{64}")
+
+
+def _fail(text: str, code: int = 1) -> NoReturn:
+    click.echo(f"filator: {text}", err=True)
+    sys.exit(code)
+
+
+def _call(url: str, method: str, path: str) -> Any:
+    if not url.startswith(("http://", "https://")):
+        _fail(f"--url {url}: must be an address such as http://127.0.0.1:8080", 2)
+    request = Request(url.rstrip("/") + path, method=method)  # noqa: S310 - checked above
+    token = os.environ.get("FILATOR_TOKEN")
+    if token:
+        request.add_header("Authorization", f"Bearer {token}")
+    try:
+        return urlopen(request, timeout=600)  # noqa: S310
+    except HTTPError as exc:
+        try:
+            text = json.loads(exc.read())["msg"]
+        except (ValueError, KeyError):
+            text = exc.reason
+        _fail(f"the service answered {exc.code}: {text}")
+    except (URLError, OSError) as exc:
+        _fail(f"{url} does not answer ({getattr(exc, 'reason', exc)}); is `filator serve` running there?", 69)
+
+
+def _show(answer: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(answer, ensure_ascii=False))
+        return
+    click.echo(answer["uuid"])
+    details = {key: value for key, value in answer["ctx"].items() if not isinstance(value, dict)}
+    click.echo("  " + ", ".join(f"{key} {value}" for key, value in details.items()), err=True)
+
+
+def _uuid(_context: object, _parameter: object, value: str) -> str:
+    if not _UUID.fullmatch(value):
+        raise click.BadParameter("must be the 64 hex characters that `filator archive create` printed")
+    return value
+
+
+_url = click.option(
+    "--url", default="http://127.0.0.1:8080", show_default=True, help="The service; a token comes from FILATOR_TOKEN."
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_which = click.argument("uuid", callback=_uuid)
+
+
+@click.group()
+def archive() -> None:
+    """Export old rows, then delete them: create, download, commit; search in what was downloaded."""
+
+
+@archive.command()
+@click.argument("date", required=False)
+@_url
+@_json
+def create(date: str | None, url: str, *, as_json: bool) -> None:
+    """Open a transaction over all files created before DATE (YYYYMMDD; default: three months ago)."""
+    query = f"?date={quote(date)}" if date else ""
+    with _call(url, "POST", f"/attachments/archive/tx{query}") as answer:
+        _show(json.load(answer), as_json=as_json)
+
+
+@archive.command()
+@_which
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="File or directory; default: the service's name.")
+@click.option("--objects", type=click.Choice(["keep", "include"]), default="keep", help="Bytes of S3 files too?")
+@_url
+@_json
+def download(uuid: str, output: Path | None, objects: str, url: str, *, as_json: bool) -> None:
+    """Download the ZIP of a transaction and check it."""
+    with _call(url, "GET", f"/attachments/archive/{uuid}?objects={objects}") as answer:
+        match = re.search(r'filename="([^"/]+)"', answer.headers.get("content-disposition", ""))
+        name = match[1] if match else f"{uuid}.zip"
+        target = output / name if output is not None and output.is_dir() else output or Path(name)
+        partial = target.with_name(f".{target.name}.part")
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeElapsedColumn(),
+        )
+        size = 0
+        with Progress(*columns, console=Console(stderr=True), disable=as_json) as progress, partial.open("wb") as file:
+            task = progress.add_task(target.name, total=None)
+            try:
+                while block := answer.read(1 << 20):
+                    file.write(block)
+                    size += len(block)
+                    progress.update(task, advance=len(block))
+            except OSError as exc:
+                partial.unlink()
+                _fail(f"the download broke off after {size} bytes ({exc}); nothing was deleted, run it again")
+            file.flush()
+            os.fsync(file.fileno())
+    try:
+        with zipfile.ZipFile(partial) as opened:
+            about = json.loads(opened.read("archive.json"))
+            damaged = opened.testzip()
+    except (zipfile.BadZipFile, KeyError) as exc:
+        partial.unlink()
+        _fail(f"the download is not complete ({exc}); run it again")
+    if damaged:
+        partial.unlink()
+        _fail(f"the entry {damaged} is damaged; run it again")
+    partial.replace(target)
+    if as_json:
+        click.echo(json.dumps({"file": str(target), "size": size, "files": about["files"], "blobs": about["blobs"]}))
+    else:
+        click.echo(f"{target}: {about['files']} files, {about['blobs']} with their bytes; every entry checked")
+
+
+@archive.command()
+@_which
+@click.option("-m", "--message", default="", help="Kept with the transaction, e.g. where the ZIP lies.")
+@click.option("--objects", type=click.Choice(["keep", "delete"]), default="keep", help="Delete the S3 objects too?")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_url
+@_json
+def commit(uuid: str, message: str, objects: str, url: str, *, yes: bool, as_json: bool) -> None:
+    """Delete the rows of a transaction for good. Run it again when it was interrupted."""
+    if not yes:
+        click.confirm("The rows of this transaction will be deleted. Is the ZIP in a safe place?", abort=True, err=True)
+    path = f"/attachments/archive/{uuid}?objects={objects}&message={quote(message)}"
+    with _call(url, "DELETE", path) as answer:
+        _show(json.load(answer), as_json=as_json)
+
+
+@archive.command()
+@click.argument("archives", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--uuid", default="", help="Its beginning.")
+@click.option("--filename", default="", help="A part of it, in any case.")
+@click.option("--checksum", default="", help="sha256, its beginning.")
+@click.option("--metadata", multiple=True, metavar="KEY=VALUE", help="May be given several times.")
+@click.option("--extract", "target", type=click.Path(path_type=Path), help="Directory to write the bytes found to.")
+@_json
+def search(
+    archives: tuple[Path, ...],
+    uuid: str,
+    filename: str,
+    checksum: str,
+    *,
+    metadata: tuple[str, ...],
+    target: Path | None,
+    as_json: bool,
+) -> None:
+    """Find files in downloaded archives without unpacking them; exit 1 when there is none."""
+    if not all("=" in pair for pair in metadata):
+        _fail("--metadata must be KEY=VALUE", 2)
+    pairs = dict(pair.split("=", 1) for pair in metadata)
+    found = 0
+    try:
+        for row in find(list(archives), uuid=uuid, filename=filename, checksum=checksum, metadata=pairs):
+            found += 1
+            if as_json:
+                click.echo(json.dumps(row, ensure_ascii=False))
+            else:
+                click.echo(
+                    f"{row['uuid']}  {row['size']:>12}  {row['created_at']}  {row['filename']}  {row['archive']}"
+                )
+            if target is not None:
+                target.mkdir(parents=True, exist_ok=True)
+                extract(Path(row["archive"]), row, target / f"{row['uuid'][:12]}-{row['filename']}")
+    except ValueError as exc:
+        _fail(str(exc))
+    sys.exit(0 if found else 1)

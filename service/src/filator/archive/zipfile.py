@@ -1,0 +1,138 @@
+"""The ZIP of an archive transaction, streamed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import AsyncIterable, AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from stat import S_IFREG
+from zoneinfo import ZoneInfo
+
+from stream_zip import NO_COMPRESSION_64, ZIP_64, Method, async_stream_zip
+
+from filator.archive.rows import ArchiveRows, Transaction
+from filator.download import BrokenOff
+from filator.errors import StorageError
+from filator.models import Attachment
+from filator.storages.registry import Registry
+from filator.times import iso, now
+
+_MODE = S_IFREG | 0o644
+# Rows of one part of the table; a part is held in memory, so that its size and sha256 stand in the manifest.
+ROWS_PER_PART = 1000
+
+Member = tuple[str, datetime, int, Method, AsyncIterable[bytes]]
+
+
+@dataclass(slots=True)
+class Summary:
+    """What a ZIP held, known at its end."""
+
+    files: int = 0
+    bytes: int = 0
+    blobs: int = 0
+    sha256: str = ""
+    size: int = 0
+
+
+def line(item: Attachment, zone: ZoneInfo, *, included: bool) -> dict[str, object]:
+    """Describe one row in `attachments/*.jsonl`: the contract's description, and what finds the bytes again."""
+    return {
+        **item.describe(zone),
+        "updated_at": iso(item.updated_at, zone),
+        "size": item.size,
+        "crc32": f"{item.crc32:08x}",
+        "bucket": item.pointer.bucket,
+        "version_id": item.pointer.version_id,
+        "entry": f"blobs/{item.uuid}" if included else None,
+    }
+
+
+async def _bytes(data: bytes) -> AsyncIterator[bytes]:
+    yield data
+
+
+class Archive:
+    """Builds the ZIP: rows in parts, the bytes of `db` files (and of others when asked), a manifest at the end."""
+
+    def __init__(
+        self, rows: ArchiveRows, registry: Registry, tx: Transaction, zone: ZoneInfo, *, include_objects: bool
+    ) -> None:
+        self._rows = rows
+        self._registry = registry
+        self._tx = tx
+        self._zone = zone
+        self._include = include_objects
+        self.summary = Summary()
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """Yield the ZIP.
+
+        Raises:
+            BrokenOff: bytes are missing or wrong; the ZIP must not end cleanly then.
+        """
+        digest = hashlib.sha256()
+        async for chunk in async_stream_zip(self._members(), chunk_size=1 << 18):
+            digest.update(chunk)
+            self.summary.size += len(chunk)
+            yield chunk
+        self.summary.sha256 = digest.hexdigest()
+
+    async def _members(self) -> AsyncIterator[Member]:
+        moment = now().astimezone(self._zone).replace(tzinfo=None)
+        part: list[bytes] = []
+        number = 0
+        # The manifest is written in parts too: 100,000 entries of it would be 15 MiB.
+        manifest: list[bytes] = []
+        async for item in self._rows.files(self._tx):
+            included = item.pointer.store == "db" or self._include
+            part.append(json.dumps(line(item, self._zone, included=included), ensure_ascii=False).encode() + b"\n")
+            self.summary.files += 1
+            self.summary.bytes += item.size
+            if included:
+                self.summary.blobs += 1
+                manifest.append(f"{item.checksum}  blobs/{item.uuid}\n".encode())
+                yield (
+                    f"blobs/{item.uuid}",
+                    moment,
+                    _MODE,
+                    NO_COMPRESSION_64(item.size, item.crc32),
+                    self._blob(item),
+                )
+            if len(part) == ROWS_PER_PART:
+                number += 1
+                yield self._part(f"attachments/{number:06}.jsonl", part, manifest, moment)
+                part = []
+                yield self._part(f"manifest/{number:06}.sha256", manifest, None, moment)
+                manifest = []
+        number += 1
+        yield self._part(f"attachments/{number:06}.jsonl", part, manifest, moment)
+        about = {
+            "format": "filator-archive-1",
+            "transaction": self._rows.describe(self._tx),
+            "files": self.summary.files,
+            "bytes": self.summary.bytes,
+            "blobs": self.summary.blobs,
+            "objects": "include" if self._include else "keep",
+        }
+        yield self._part("archive.json", [json.dumps(about, ensure_ascii=False, indent=1).encode()], manifest, moment)
+        yield self._part(f"manifest/{number:06}.sha256", manifest, None, moment)
+
+    def _part(self, name: str, lines: list[bytes], manifest: list[bytes] | None, moment: datetime) -> Member:
+        data = b"".join(lines)
+        if manifest is not None:
+            manifest.append(f"{hashlib.sha256(data).hexdigest()}  {name}\n".encode())
+        return name, moment, _MODE, ZIP_64, _bytes(data)
+
+    async def _blob(self, item: Attachment) -> AsyncIterator[bytes]:
+        digest = hashlib.sha256()
+        try:
+            async for block in self._registry.get(item.pointer.store).read(item.pointer, 0, item.size):
+                digest.update(block)
+                yield block
+        except StorageError as exc:
+            raise BrokenOff(f"archive {self._tx.uuid}: {item.uuid}: {exc}") from exc
+        if digest.hexdigest() != item.checksum:
+            raise BrokenOff(f"archive {self._tx.uuid}: {item.uuid}: the bytes are not those of the checksum")

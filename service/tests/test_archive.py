@@ -1,0 +1,191 @@
+"""Section 4 of the contract: export, then delete exactly what was exported."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import socket
+import subprocess
+import time
+import zipfile
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import servers
+from conftest import MakeSite, Site, s3_entry
+from test_files import get, post, put
+from test_sweeps import sql, sweep, versions
+
+
+def age(site: Site, *uuids: str) -> None:
+    sql(
+        site,
+        "UPDATE attachments SET created_at = '2022-01-01', updated_at = '2022-01-01' WHERE uuid = ANY($1)",
+        list(uuids),
+    )
+
+
+def begin(site: Site, date: str | None = "20220901") -> dict[str, Any]:
+    answer = requests.post(f"{site.url}/attachments/archive/tx", data={"date": date} if date else {}, timeout=10)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def fetch(site: Site, tx: dict[str, Any], **params: str) -> zipfile.ZipFile:
+    answer = requests.get(f"{site.url}/attachments/archive/{tx['uuid']}", params=params, timeout=60)
+    assert answer.status_code == 200, answer.text
+    return zipfile.ZipFile(io.BytesIO(answer.content))
+
+
+def rows(archive: zipfile.ZipFile) -> list[dict[str, Any]]:
+    names = [name for name in archive.namelist() if name.startswith("attachments/")]
+    return [json.loads(line) for name in names for line in archive.read(name).splitlines()]
+
+
+def close(site: Site, tx: dict[str, Any], **params: str) -> requests.Response:
+    return requests.delete(f"{site.url}/attachments/archive/{tx['uuid']}", params=params, timeout=60)
+
+
+@pytest.fixture
+def both(make_site: MakeSite) -> Site:
+    """Files in S3 (writable) and in the database."""
+    return make_site(
+        lambda weed, name: [s3_entry(weed, name), {"name": "db", "type": "db"}], FILATOR_GC_GRACE_SECONDS="0"
+    )
+
+
+def test_the_transaction_has_the_contracts_form(make_site: MakeSite) -> None:
+    site = make_site("db")
+    tx = begin(site)
+    assert list(tx) == ["uuid", "ctx", "commit", "created_at", "updated_at"]
+    assert re.fullmatch("[0-9a-f]{64}", tx["uuid"])
+    assert (tx["ctx"], tx["commit"]) == ({"date": "2022-09-01T00:00:00+03:00"}, None)
+    default = datetime.fromisoformat(begin(site, None)["ctx"]["date"])
+    assert 88 <= (datetime.now(default.tzinfo) - default).days <= 93
+    assert (default.hour, default.minute) == (0, 0)
+    for bad in ("20990101", "2022-09-01", "yesterday"):
+        answer = requests.post(f"{site.url}/attachments/archive/tx", params={"date": bad}, timeout=10)
+        assert answer.status_code == 422
+    missing = requests.get(f"{site.url}/attachments/archive/{'0' * 64}", timeout=10)
+    assert (missing.status_code, missing.json()["msg"]) == (404, "Not found")
+
+
+def test_files_of_db_leave_with_their_bytes_and_newer_ones_stay(make_site: MakeSite, tmp_path: Path) -> None:
+    site = make_site("db")
+    data = os.urandom(3_000_000)
+    old, empty, new = post(site, data, "big.bin"), post(site, b"", "empty.txt"), post(site, b"new")
+    age(site, old["uuid"], empty["uuid"])
+    tx = begin(site)
+    early = close(site, tx)
+    assert (early.status_code, "Download" in early.json()["msg"]) == (409, True)
+    answer = requests.post(f"{site.url}/attachments/archive/{tx['uuid']}", timeout=60)
+    assert answer.headers["content-disposition"] == 'attachment; filename="attachments_le2022-09-01T00:00:00+03:00.zip"'
+    path = tmp_path / "a.zip"
+    path.write_bytes(answer.content)
+    assert subprocess.run(["unzip", "-tq", path], check=False, capture_output=True).returncode == 0
+    archive = zipfile.ZipFile(path)
+    assert {row["uuid"] for row in rows(archive)} == {old["uuid"], empty["uuid"]}
+    assert archive.read(f"blobs/{old['uuid']}") == data
+    for name in archive.namelist():
+        for entry in archive.read(name).decode().splitlines() if name.startswith("manifest/") else []:
+            digest, _, member = entry.partition("  ")
+            assert hashlib.sha256(archive.read(member)).hexdigest() == digest
+    done = close(site, tx, message="vault 7")
+    assert (done.json()["commit"], done.json()["ctx"]["count"]) == ("vault 7", 2)
+    assert close(site, tx).json() == done.json()
+    assert get(site, old["uuid"]).status_code == 404
+    assert get(site, new["uuid"]).content == b"new"
+    assert sql(site, "SELECT DISTINCT attachment_id FROM attachment_blobs") == [(new["uuid"],)]
+
+
+def test_a_file_replaced_after_the_transaction_was_opened_is_not_deleted(make_site: MakeSite) -> None:
+    site = make_site("db")
+    one, two = post(site, b"one"), post(site, b"two")
+    age(site, one["uuid"], two["uuid"])
+    tx = begin(site)
+    put(site, two["uuid"], b"changed")
+    assert [row["uuid"] for row in rows(fetch(site, tx))] == [one["uuid"]]
+    assert close(site, tx).json()["ctx"]["count"] == 1
+    assert get(site, two["uuid"]).content == b"changed"
+
+
+def test_s3_objects_are_listed_and_stay(both: Site) -> None:
+    item = post(both, b"in s3")
+    age(both, item["uuid"])
+    tx = begin(both)
+    archive = fetch(both, tx)
+    [row] = rows(archive)
+    assert (row["bucket"], row["identifier_in_store"], row["size"]) == (both.bucket, item["identifier_in_store"], 5)
+    assert [row["version_id"]] == versions(both)
+    assert not [name for name in archive.namelist() if name.startswith("blobs/")]
+    assert close(both, tx, objects="delete").status_code == 409
+    assert close(both, tx).json()["ctx"]["count"] == 1
+    time.sleep(1.1)
+    assert sweep(both, "orphans", FILATOR_ORPHAN_GRACE_SECONDS="1")["orphans"]["queued"] == 0
+    assert [row["version_id"]] == versions(both)
+
+
+def test_s3_objects_can_be_included_and_deleted(both: Site) -> None:
+    item = post(both, b"in s3")
+    age(both, item["uuid"])
+    tx = begin(both)
+    assert fetch(both, tx, objects="include").read(f"blobs/{item['uuid']}") == b"in s3"
+    assert close(both, tx, objects="delete").status_code == 200
+    sweep(both, "collect")
+    assert versions(both) == []
+
+
+def test_a_download_that_was_cut_does_not_allow_the_deletion(make_site: MakeSite) -> None:
+    site = make_site("db")
+    item = post(site, os.urandom(30_000_000))
+    age(site, item["uuid"])
+    tx = begin(site)
+    with socket.create_connection(("127.0.0.1", site.app.port)) as sock:
+        sock.sendall(f"GET /attachments/archive/{tx['uuid']} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        assert sock.recv(1000)
+    servers.wait_for(lambda: "client gone" in site.app.log.read_text(), "the end of the request")
+    assert close(site, tx).status_code == 409
+
+
+def test_lost_bytes_break_the_download_off(both: Site) -> None:
+    item = post(both, b"soon lost")
+    age(both, item["uuid"])
+    both.s3.delete_object(Bucket=both.bucket, Key=item["identifier_in_store"], VersionId=versions(both)[0])
+    tx = begin(both)
+    with pytest.raises(requests.RequestException):
+        fetch(both, tx, objects="include")
+    assert close(both, tx).status_code == 409
+
+
+def test_the_commands_create_download_search_and_commit(make_site: MakeSite, tmp_path: Path) -> None:
+    site = make_site("db")
+    item = post(site, b"find me", "Report-2021.txt", data={"metadata[owner]": "anna"})
+    age(site, item["uuid"])
+
+    def run(*arguments: str, code: int = 0) -> str:
+        done = site.app.run("archive", *arguments, check=False)
+        assert done.returncode == code, done.stderr
+        return done.stdout
+
+    url = ("--url", site.url)
+    uuid = run("create", "20220901", *url).strip()
+    assert run("commit", uuid, "--yes", *url, code=1) == ""
+    got = json.loads(run("download", uuid, "-o", str(tmp_path), "--json", *url))
+    assert (got["files"], got["blobs"]) == (1, 1)
+    for wanted in (
+        ("--uuid", item["uuid"][:8]),
+        ("--filename", "report"),
+        ("--checksum", item["checksum"]),
+        ("--metadata", "owner=anna"),
+    ):
+        assert json.loads(run("search", got["file"], "--json", *wanted))["uuid"] == item["uuid"]
+    assert run("search", got["file"], "--filename", "absent", code=1) == ""
+    run("search", got["file"], "--uuid", item["uuid"], "--extract", str(tmp_path / "out"))
+    assert next((tmp_path / "out").iterdir()).read_bytes() == b"find me"
+    assert json.loads(run("commit", uuid, "--yes", "--json", "-m", "kept", *url))["ctx"]["count"] == 1

@@ -1,0 +1,126 @@
+"""Bad settings: one line that names the entry and the field, exit code 78, no secret shown."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from filator.errors import ConfigError
+from filator.settings import load_settings
+
+DB = {"name": "db", "type": "db"}
+S3 = {
+    "name": "main",
+    "type": "s3",
+    "endpoint": "http://127.0.0.1:9000",
+    "access_key": "AK",
+    "secret_key": "TOPSECRET",
+    "bucket": "files",
+}
+
+
+def environment(storages: object = None, **more: str) -> dict[str, str]:
+    text = storages if isinstance(storages, str) else json.dumps([DB] if storages is None else storages)
+    return {
+        "FILATOR_DATABASE_URL": "postgresql://u:PGSECRET@127.0.0.1:5432/aggredator-filator",
+        "FILATOR_REDIS_URL": "redis://127.0.0.1:6379/0",
+        "STORAGES_CONFIGURATIONS": text,
+        **more,
+    }
+
+
+@pytest.mark.parametrize(
+    ("storages", "words"),
+    [
+        ("[", ["STORAGES_CONFIGURATIONS", "JSON"]),
+        ("{}", ["array"]),
+        ("[]", ["at least one"]),
+        (["x"], ["entry 0", "object"]),
+        ([{"name": "a"}], ["entry 0", "(a)", "type"]),
+        ([{**DB, "name": "other"}], ["entry 0", "field name", "called db"]),
+        ([DB, {**S3, "name": "db"}], ["entry 1", "field name"]),
+        ([{**DB, "readonly": True}], ["readonly", "writable"]),
+        ([DB, DB], ["entry 1", "field name", "entry 0"]),
+        ([DB, {**S3, "colour": 1}], ["entry 1", "(main)", "field colour", "not known"]),
+        ([DB, {**S3, "buckets": "x"}], ["did you mean bucket"]),
+        ([{key: value for key, value in S3.items() if key != "endpoint"}], ["field endpoint", "missing"]),
+        ([{key: value for key, value in S3.items() if key != "bucket"}], ["field bucket", "required"]),
+        ([{**S3, "readonly": "yes"}], ["field readonly", "boolean"]),
+        ([{**S3, "open_timeout": "5"}], ["field open_timeout"]),
+        ([{**S3, "retry_limit": -1}], ["field retry_limit"]),
+        ([{**S3, "endpoint": "127.0.0.1:9000"}], ["field endpoint", "http://"]),
+        ([{**S3, "bucket": "Bad_Name"}], ["field bucket"]),
+        ([{**S3, "use_dynamic_buckets": True}], ["field prefix"]),
+        ([{**S3, "ca_bundle": "/nonexistent"}], ["field ca_bundle"]),
+        ([{"name": "here", "type": "local", "path": "relative"}], ["field path", "absolute"]),
+    ],
+)
+def test_a_bad_storage_is_named_with_entry_and_field(storages: object, words: list[str]) -> None:
+    with pytest.raises(ConfigError) as error:
+        load_settings(environment(storages))
+    text = str(error.value)
+    assert "\n" not in text
+    assert "SECRET" not in text
+    for word in words:
+        assert word in text, text
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"FILATOR_LISTN": "x"}, ["FILATOR_LISTN", "did you mean FILATOR_LISTEN"]),
+        ({"FILATOR_DATABASE_URL": "mysql://u:PGSECRET@h/d"}, ["FILATOR_DATABASE_URL", "postgresql://"]),
+        ({"FILATOR_DATABASE_URL": ""}, ["FILATOR_DATABASE_URL", "missing"]),
+        ({"FILATOR_WORKERS": "0"}, ["FILATOR_WORKERS"]),
+        ({"FILATOR_LISTEN": "8080"}, ["FILATOR_LISTEN", "HOST:PORT"]),
+        ({"FILATOR_PUBLIC_ENDPOINTS": "[]"}, ["FILATOR_PUBLIC_ENDPOINTS", "object"]),
+        ({"FILATOR_PUBLIC_ENDPOINTS": '{"a": "b"}'}, ["FILATOR_PUBLIC_ENDPOINTS"]),
+        ({"FILATOR_TOKENS_FILE": "/nonexistent"}, ["FILATOR_TOKENS_FILE", "filator token"]),
+        ({"TZ": "Mars/Olympus"}, ["TZ", "Europe/Moscow"]),
+    ],
+)
+def test_a_bad_variable_is_named(more: dict[str, str], words: list[str]) -> None:
+    with pytest.raises(ConfigError) as error:
+        load_settings(environment(**more))
+    text = str(error.value)
+    assert "SECRET" not in text
+    for word in words:
+        assert word in text, text
+
+
+def test_defaults_are_the_contracts() -> None:
+    settings = load_settings(environment([S3, {**DB, "readonly": True}]))
+    main = settings.storages[0].model_dump()
+    assert (main["region"], main["open_timeout"], main["read_timeout"], main["retry_limit"]) == ("region", 5, 15, 3)
+    assert (main["ssl_verify_peer"], main["use_dynamic_buckets"], main["readonly"]) == (True, False, False)
+    assert settings.default_lifetime == 86400
+    assert "SECRET" not in repr(settings)
+
+
+def test_a_bad_line_of_the_tokens_file_is_named_without_its_content(tmp_path: Path) -> None:
+    path = tmp_path / "tokens"
+    path.write_text("# fine\nme sha256:TOPSECRET read\n")
+    with pytest.raises(ConfigError, match=r"line 2") as error:
+        load_settings(environment(FILATOR_TOKENS_FILE=str(path)))
+    assert "SECRET" not in str(error.value)
+
+
+def test_check_exits_78_with_one_line() -> None:
+    for arguments in (["check"], ["serve"], ["worker"], ["migrate"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "filator", *arguments],
+            env=environment([{**S3, "bucket": 5}]),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == 78
+        assert done.stdout == ""
+        assert done.stderr.count("\n") == 1
+        assert "entry 0 (main), field bucket" in done.stderr
+        assert "SECRET" not in done.stderr
