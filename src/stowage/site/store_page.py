@@ -25,8 +25,8 @@ _COLUMNS = """\
   vault as `vault_filator_s3_access_key` and `vault_filator_s3_secret_key`.
 - **keys**: `chosen` by us and therefore the same after a rebuild, or `minted` by the store and kept in the vault.
 - **trace**: whether the store tells the event sink who wrote what.
-- **proof**: `run` means measured by this project (docs/quirks.md), `source` read in the server's source and tested on a
-  double, `paper` taken from the provider's documentation and never run here.
+- **proof**: `run` means measured by this project (docs/quirks.md), `paper` means taken from the provider's manual and
+  never run here.
 """
 _REFUSED = """\
 ## Refused

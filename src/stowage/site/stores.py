@@ -35,8 +35,7 @@ class Store:
         access: Driver for users, keys and policies; ``none`` when the operator makes the keys.
         chosen_keys: Whether an access key can be created with a secret chosen by us.
         events: Whether bucket notifications can reach the sink's webhook.
-        proof: ``run`` when measured by this project, ``source`` when read in the server's source and tested on a
-            double, ``paper`` when taken from documentation.
+        proof: ``run`` when measured by this project, ``paper`` when taken from documentation.
         note: One clause worth knowing.
     """
 
@@ -52,7 +51,7 @@ class Store:
     access: Access
     chosen_keys: bool
     events: Literal["webhook", "none"]
-    proof: Literal["run", "source", "paper"]
+    proof: Literal["run", "paper"]
     note: str
 
 
