@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, Literal
 
-PREFLIGHT = "ansible-playbook playbooks/preflight.yml -i {inventory}"
 FILES = ("edge_tls_cert", "edge_tls_key", "filator_tokens_file")
 """Variables that name a file on the controller, which a role copies to hosts."""
 SECRETS_INIT = "ansible-playbook playbooks/ops/secrets_init.yml -i {inventory}"
@@ -116,11 +115,11 @@ class Site:
         return ", ".join(known) or ", ".join(hosts)
 
     def edit(self, hosts: Sequence[str], name: str) -> str:
-        """Return the command that opens the place of a variable."""
+        """Return the command that opens the place of a variable; the wiring is shared, so it is overruled, not edited."""
         place = next((origin for host in hosts if (origin := self.origins.get(host, {}).get(name))), None)
-        if place is None:
-            return f"set {name} under {self.inventory}, then {PREFLIGHT.format(inventory=self.inventory)}"
-        path, _, line = place.rpartition(":")
+        path, _, line = (place or "").rpartition(":")
+        if place is None or path.endswith("wiring.yml"):
+            return f"set {name} in ${{EDITOR:-vi}} {self.inventory_dir()}/group_vars/all/site.yml"
         return f"${{EDITOR:-vi}} +{line} {path}"
 
     def by_value(self, hosts: Iterable[str], name: str) -> list[tuple[Any, list[str]]]:

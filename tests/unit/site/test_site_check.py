@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from stowage.site.model import STAND_IN, Failure, Problem
 
+HOSTS = GROUPS["all"]
 SECRETS_INIT = "ansible-playbook playbooks/ops/secrets_init.yml -i inventories/mine"
 
 
@@ -194,6 +195,13 @@ def test_placeholders_are_told_where_they_are_written(faults):
     )
     assert "hosts still holds the placeholder CHANGE_ME_key" in lines[1]
     assert lines[0].endswith("mend: ${EDITOR:-vi} +3 host_vars/north.yml")
+
+
+def test_a_fault_that_comes_from_the_shared_wiring_is_mended_in_the_sites_own_file(faults):
+    origins = {host: {"object_store_endpoint": "inventories/mine/group_vars/all/00-wiring.yml:22"} for host in HOSTS}
+    line = only(faults(("*", "object_store_endpoint", "nas1"), origins=origins))
+    assert line.startswith("inventories/mine/group_vars/all/00-wiring.yml:22: ")
+    assert line.endswith("set object_store_endpoint in ${EDITOR:-vi} inventories/mine/group_vars/all/site.yml")
 
 
 @pytest.mark.parametrize("group", ["nas", "db", "app", "edge"])
