@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from servers import Server, seaweedfs
+from servers import Server, rustfs_targets, seaweedfs
 from servers import rustfs as start_rustfs
+from sink import Sink, receiving
 
 from stowage.s3.connection import S3Settings
 
@@ -20,10 +21,18 @@ def weed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def rustfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def sink() -> Iterator[Sink]:
+    """The webhook that event targets named ``qatlas`` send to."""
+    with receiving() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def rustfs(tmp_path_factory: pytest.TempPathFactory, sink: Sink) -> Iterator[Server]:
     """A real RustFS: a binary to start, or a running one with its root key."""
     if binary := os.environ.get("STOWAGE_RUSTFS_BIN"):
-        with start_rustfs(tmp_path_factory.mktemp("rustfs"), binary) as server:
+        folder = tmp_path_factory.mktemp("rustfs")
+        with start_rustfs(folder, binary, rustfs_targets(folder, sink.port)) as server:
             yield server
         return
     endpoint = os.environ.get("STOWAGE_RUSTFS_ENDPOINT")
@@ -48,5 +57,19 @@ def server(request: pytest.FixtureRequest) -> Server:
 @pytest.fixture(params=KEEPS_VERSIONS)
 def versioned(request: pytest.FixtureRequest) -> Server:
     """Each server that keeps versions."""
+    found: Server = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture(params=["rustfs"])
+def notifying(request: pytest.FixtureRequest) -> Server:
+    """Each server that sends events."""
+    found: Server = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture(params=["rustfs"])
+def telling(request: pytest.FixtureRequest) -> Server:
+    """Each server that lists its event targets with their state."""
     found: Server = request.getfixturevalue(request.param)
     return found

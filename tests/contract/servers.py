@@ -162,3 +162,20 @@ def rustfs(folder: Path, binary: str, environment: dict[str, str] | None = None)
     with process([binary, str(folder / "data")], folder, variables) as started:
         wait_until_it_stores(settings, started, folder / "log")
         yield Server("rustfs", settings, "rustfs", folder)
+
+
+def rustfs_targets(folder: Path, sink_port: int) -> dict[str, str]:
+    """Two webhooks: ``qatlas``, which is there, and ``dead``, where nothing listens."""
+    found = {"RUSTFS_NOTIFY_ENABLE": "true"}
+    for name, port in (("QATLAS", sink_port), ("DEAD", free_ports(1)[0])):
+        queue = folder / f"queue-{name.lower()}"
+        queue.mkdir()
+        found |= {
+            f"RUSTFS_NOTIFY_WEBHOOK_ENABLE_{name}": "on",
+            f"RUSTFS_NOTIFY_WEBHOOK_ENDPOINT_{name}": f"http://127.0.0.1:{port}/events",
+            f"RUSTFS_NOTIFY_WEBHOOK_AUTH_TOKEN_{name}": "contract-token",
+            f"RUSTFS_NOTIFY_WEBHOOK_QUEUE_DIR_{name}": str(queue),
+        }
+    # Needed since beta.9, ignored before (facts/rustfs.md 4.4).
+    found["RUSTFS_OUTBOUND_ALLOW_ORIGINS"] = f"http://127.0.0.1:{sink_port}"
+    return found

@@ -1,0 +1,1 @@
+"""Which bucket tells whom about what: notification bindings as code."""

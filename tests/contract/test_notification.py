@@ -1,0 +1,140 @@
+"""s3_notification: a binding that the server accepts must be one that sends, and never one that eats itself."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+import pytest
+from modules import ModuleFailedError, connection, run
+from servers import Server
+from sink import Sink
+
+from stowage.s3.connection import s3_client
+
+PUT_DELETE = ["put", "delete"]
+
+
+@pytest.fixture
+def bucket(notifying: Server) -> str:
+    name = f"notify-{secrets.token_hex(4)}"
+    run("s3_bucket", {**connection(notifying.settings, notifying.driver), "name": name, "versioning": "enabled"})
+    return name
+
+
+def arn(server: Server, target: str = "qatlas") -> str:
+    return f"arn:{'minio' if server.driver == 'minio' else 'rustfs'}:sqs::{target}:webhook"
+
+
+def options(server: Server, bucket: str, **more: object) -> dict[str, Any]:
+    bindings = [{"arn": arn(server), "events": PUT_DELETE}]
+    return {**connection(server.settings, server.driver), "name": bucket, "bindings": bindings, **more}
+
+
+def stored(server: Server, bucket: str) -> list[str]:
+    found = s3_client(server.settings).get_bucket_notification_configuration(Bucket=bucket)
+    return [one["QueueArn"] for one in found.get("QueueConfigurations", [])]
+
+
+def test_a_binding_is_made_once_and_an_event_arrives(notifying: Server, bucket: str, sink: Sink) -> None:
+    wanted = options(notifying, bucket)
+    assert run("s3_notification", wanted, check=True)["changed"]
+    assert stored(notifying, bucket) == []
+    assert run("s3_notification", wanted)["changed"]
+    assert not run("s3_notification", wanted)["changed"]
+    s3_client(notifying.settings).put_object(Bucket=bucket, Key="in/a b.txt", Body=b"x")
+    event = sink.wait_for(lambda one: one.get("Key") == f"{bucket}/in/a b.txt")
+    assert event
+    assert event["EventName"] == "s3:ObjectCreated:Put"
+    assert event["Records"][0]["userIdentity"]["principalId"] == notifying.settings.access_key
+
+
+def test_an_upper_case_arn_is_bound_in_lower_case_says_so_and_sends(notifying: Server, bucket: str, sink: Sink) -> None:
+    upper = [{"arn": arn(notifying, "QATLAS"), "events": PUT_DELETE}]
+    answer = run("s3_notification", options(notifying, bucket, bindings=upper))
+    assert "bound in lower case" in str(answer["warnings"])
+    assert [one.split(":")[4] for one in stored(notifying, bucket)] == ["qatlas"]
+    s3_client(notifying.settings).put_object(Bucket=bucket, Key="upper", Body=b"x")
+    assert sink.wait_for(lambda one: one.get("Key") == f"{bucket}/upper")
+
+
+def test_the_bucket_of_the_sink_is_never_bound(notifying: Server, bucket: str) -> None:
+    for check in (True, False):
+        with pytest.raises(ModuleFailedError, match="for ever") as caught:
+            run("s3_notification", options(notifying, bucket, sink_buckets=[bucket]), check=check)
+        assert caught.value.answer["kind"] == "refused"
+    assert stored(notifying, bucket) == []
+
+
+def test_an_unknown_target_is_refused_and_nothing_is_stored(notifying: Server, bucket: str) -> None:
+    unknown = [{"arn": arn(notifying, "nobody"), "events": PUT_DELETE}]
+    with pytest.raises(ModuleFailedError):
+        run("s3_notification", options(notifying, bucket, bindings=unknown))
+    assert stored(notifying, bucket) == []
+
+
+def test_a_misspelled_event_is_refused(notifying: Server, bucket: str) -> None:
+    wrong = [{"arn": arn(notifying), "events": ["s3:ObjectCreated:Putt"]}]
+    with pytest.raises(ModuleFailedError, match="unknown event s3:ObjectCreated:Putt"):
+        run("s3_notification", options(notifying, bucket, bindings=wrong))
+
+
+def test_exact_names_what_is_lost_and_at_least_keeps_it(notifying: Server, bucket: str) -> None:
+    foreign = {
+        "QueueConfigurations": [
+            {
+                "QueueArn": arn(notifying),
+                "Events": ["s3:ObjectCreated:*"],
+                "Filter": {"Key": {"FilterRules": [{"Name": "prefix", "Value": "foreign/"}]}},
+            }
+        ]
+    }
+    client = s3_client(notifying.settings)
+    client.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=foreign)  # type: ignore[arg-type]
+    kept = run("s3_notification", options(notifying, bucket, mode="at_least"))
+    assert (len(kept["bindings"]), kept["lost"]) == (2, [])
+    exact = run("s3_notification", options(notifying, bucket))
+    assert [one["prefix"] for one in exact["lost"]] == ["foreign/"]
+    assert "foreign/" in exact["diff"][0]["before"]
+    assert not run("s3_notification", options(notifying, bucket))["changed"]
+
+
+def test_a_binding_removed_by_somebody_else_comes_back(notifying: Server, bucket: str) -> None:
+    run("s3_notification", options(notifying, bucket))
+    client = s3_client(notifying.settings)
+    client.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
+    assert run("s3_notification", options(notifying, bucket), check=True)["changed"]
+    assert run("s3_notification", options(notifying, bucket))["changed"]
+    assert stored(notifying, bucket) != []
+
+
+def test_all_bindings_are_taken_away_with_an_empty_list(notifying: Server, bucket: str) -> None:
+    run("s3_notification", options(notifying, bucket))
+    assert run("s3_notification", options(notifying, bucket, bindings=[]))["changed"]
+    assert stored(notifying, bucket) == []
+    assert not run("s3_notification", options(notifying, bucket, bindings=[]))["changed"]
+
+
+def test_an_offline_target_is_refused_unless_allowed(telling: Server) -> None:
+    name = f"notify-{secrets.token_hex(4)}"
+    run("s3_bucket", {**connection(telling.settings, telling.driver), "name": name})
+    dead = [{"arn": arn(telling, "dead"), "events": PUT_DELETE}]
+    with pytest.raises(ModuleFailedError, match="is offline"):
+        run("s3_notification", options(telling, name, bindings=dead))
+    answer = run("s3_notification", options(telling, name, bindings=dead, allow_offline=True))
+    assert answer["changed"]
+    assert "is offline" in str(answer["warnings"])
+
+
+def test_the_server_lists_its_targets_with_their_state(telling: Server) -> None:
+    answer = run("s3_server_info", connection(telling.settings, telling.driver))
+    states = {one["arn"].split(":")[4]: one["status"] for one in answer["targets"]}
+    assert states == {"qatlas": "online", "dead": "offline"}
+    assert answer["ready"] is True
+
+
+def test_a_store_without_notifications_says_so(weed: Server) -> None:
+    name = f"notify-{secrets.token_hex(4)}"
+    run("s3_bucket", {**connection(weed.settings, "iam"), "name": name})
+    with pytest.raises(ModuleFailedError, match="no bucket notifications"):
+        run("s3_notification", options(weed, name))
