@@ -17,7 +17,7 @@ import structlog
 from starlette.exceptions import HTTPException
 from starlette.routing import Route, Router
 
-from filator import logs, metrics
+from filator import logs, metrics, page
 from filator.archive.http import ArchiveRequests
 from filator.archive.rows import ArchiveRows
 from filator.database import Rows, open_pool
@@ -107,6 +107,7 @@ class Service:
         self.uploader: Uploader
         self.downloader: Downloader
         self.health: Health
+        self.archive_rows: ArchiveRows
         self.archives: ArchiveRequests
 
     async def open(self) -> None:
@@ -120,7 +121,8 @@ class Service:
         self.uploader = Uploader(settings, self.rows, self.registry, processes=settings.workers)
         self.downloader = Downloader(self.rows, self.registry, verify=settings.verify_reads)
         self.health = Health(settings, pool, self.registry)
-        self.archives = ArchiveRequests(ArchiveRows(self.rows, settings), self.registry, settings)
+        self.archive_rows = ArchiveRows(self.rows, settings)
+        self.archives = ArchiveRequests(self.archive_rows, self.registry, settings)
         try:
             await asyncio.wait_for(self.registry.start(), 10)
         except TimeoutError:
@@ -257,6 +259,20 @@ class Service:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": data})
 
+    async def page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """GET /: the state for people."""
+        facts = await page.gather(self.rows.pool, self.health, self.archive_rows)
+        data = page.render(facts, self.settings.timezone)
+        headers = [
+            (b"content-type", b"text/html; charset=utf-8"),
+            (b"content-length", str(len(data)).encode()),
+            (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
+            (b"x-content-type-options", b"nosniff"),
+            (b"cache-control", b"no-store"),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": data if scope["method"] == "GET" else b""})
+
     async def openapi(self, scope: Scope, receive: Receive, send: Send) -> None:
         """GET /openapi.json."""
         await send_json(send, 200, json.loads((Path(__file__).parent / "openapi.json").read_text("utf-8")))
@@ -279,6 +295,7 @@ def routes(service: Service) -> list[Route]:
             "/attachments/{uuid}",
             endpoint("attachment", service.attachment, GET="read", HEAD="read", PUT="write", DELETE="admin"),
         ),
+        Route("/", endpoint("page", service.page, GET="read", HEAD="read")),
         Route("/healthz", endpoint("healthz", service.healthz, GET="open", HEAD="open")),
         Route("/readyz", endpoint("readyz", service.readyz, GET="open", HEAD="open")),
         Route("/metrics", endpoint("metrics", service.metrics, GET="open", HEAD="open")),

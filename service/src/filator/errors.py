@@ -38,7 +38,7 @@ class Unauthorized(ApiError):
     status = 401
 
     def __init__(self, msg: str) -> None:
-        super().__init__(msg, headers={"www-authenticate": 'Bearer realm="filator"'})
+        super().__init__(msg, headers={"www-authenticate": 'Bearer realm="filator", Basic realm="filator"'})
 
 
 class Forbidden(ApiError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 import hmac
 import re
@@ -67,6 +69,13 @@ def read_tokens(path: Path) -> tuple[Token, ...]:
     return tuple(tokens)
 
 
+def _password(text: str) -> str:
+    try:
+        return base64.b64decode(text, validate=True).decode("utf-8").partition(":")[2]
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
+
+
 class Gate:
     """Decides who may do what. Without tokens everything is open, for private networks only."""
 
@@ -95,7 +104,12 @@ class Gate:
         if not self._tokens:
             return None
         kind, _, text = (authorization or "").partition(" ")
-        if kind.lower() != "bearer" or not text.strip():
+        if kind.lower() == "basic":
+            # Browsers cannot send a bearer token for the page at /: the password is taken for it.
+            text = _password(text)
+        elif kind.lower() != "bearer":
+            text = ""
+        if not text.strip():
             raise Unauthorized("A bearer token is needed: send the header Authorization: Bearer TOKEN")
         digest = hashlib.sha256(text.strip().encode("utf-8", "surrogateescape")).digest()
         found = None
