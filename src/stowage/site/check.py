@@ -5,7 +5,7 @@ from __future__ import annotations
 from stowage.site.check_edges import check_edges
 from stowage.site.check_names import check_files, check_names, check_placeholders, check_together, check_unresolved
 from stowage.site.check_secrets import check_secrets
-from stowage.site.check_storages import check_storages
+from stowage.site.check_storages import check_admin_key, check_storages
 from stowage.site.check_store import check_buckets, check_driver, check_endpoints, check_groups, check_provider
 from stowage.site.model import Problem, Rules, Site
 
@@ -19,6 +19,7 @@ CHECKS = (
     check_buckets,
     check_edges,
     check_storages,
+    check_admin_key,
     check_files,
     check_together,
     check_names,

@@ -112,6 +112,20 @@ def _is(value: Any, kind: type | tuple[type, ...]) -> bool:
     return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
 
 
+def check_admin_key(site: Site, _rules: Rules) -> list[Problem]:
+    """No storage is opened with the key that rules the store: whoever takes it could delete buckets and make users."""
+    problems = []
+    for value, users in site.by_value(site.members("app"), VARIABLE):
+        admin = site.value(users[0], "object_store_root_access_key")
+        entries = value if isinstance(value, list) else []
+        for number, entry in enumerate(entries, start=1):
+            if isinstance(entry, Mapping) and admin and entry.get("access_key") == admin:
+                what = f"{VARIABLE} entry {number}, field access_key: is the store's admin key"
+                right = "a key of its own with a policy of its own (object_store_keys)"
+                problems.append(Problem(site.where(users, VARIABLE), what, right, site.edit(users, VARIABLE)))
+    return problems
+
+
 def check_storages(site: Site, _rules: Rules) -> list[Problem]:
     """The file service would start with its list of storages."""
     names = ("object_store_endpoint", "edge_s3_public_endpoint")

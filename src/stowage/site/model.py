@@ -103,7 +103,7 @@ class Site:
     def inventory_dir(self) -> str:
         """Return the directory whose group_vars belong to the inventory."""
         path = PurePath(self.inventory)
-        return str(path.parent if path.suffix in (".yml", ".yaml", ".ini") else path)
+        return str(path.parent if path.suffix in (".yml", ".yaml", ".ini") or path.name == "hosts" else path)
 
     def members(self, *groups: str) -> list[str]:
         """Return the hosts of the groups, each once, in order."""
@@ -115,7 +115,7 @@ class Site:
         return ", ".join(known) or ", ".join(hosts)
 
     def edit(self, hosts: Sequence[str], name: str) -> str:
-        """Return the command that opens the place of a variable; the wiring is shared, so it is overruled, not edited."""
+        """Return the command that opens the place of a variable; the shared wiring is overruled, not edited."""
         place = next((origin for host in hosts if (origin := self.origins.get(host, {}).get(name))), None)
         path, _, line = (place or "").rpartition(":")
         if place is None or path.endswith("wiring.yml"):

@@ -209,6 +209,13 @@ def test_a_group_without_a_host_is_told(faults, group):
     assert f"group {group} has no host" in only(faults(groups=GROUPS | {group: []}))
 
 
+def test_the_file_service_must_not_run_with_the_admin_key(faults):
+    storages = [{"name": "main", "type": "s3", "endpoint": "http://a", "bucket": "b", "secret_key": "B" * 40}]
+    line = only(faults(("*", "filator_storages", [storages[0] | {"access_key": "A" * 20}])))
+    assert "entry 1, field access_key: is the store's admin key" in line
+    assert "A" * 20 not in line
+
+
 def test_a_file_that_is_not_on_the_controller_is_told_before_a_role_would_copy_it(faults):
     spoilt = [("south", "edge_tls", "files"), ("south", "edge_tls_cert", "/tls/a.crt"), ("south", "edge_tls_key", "/k")]
     line = only(faults(*spoilt, absent_files=frozenset({"/tls/a.crt"})))

@@ -62,6 +62,13 @@ def test_only_the_named_secret_gets_a_new_value(mine):
     assert after.keys() == before.keys()
 
 
+def test_a_misspelt_name_to_replace_is_told_with_the_right_ones(mine):
+    before = mine.vault.read_bytes()
+    result = mine.run(INIT, "-e", "replace=vault_redis_password")
+    assert "names no secret of a site; right: vault_object_store_root_access_key" in result.stdout
+    assert mine.vault.read_bytes() == before
+
+
 def test_a_store_that_takes_chosen_keys_gets_them_made_too(fresh):
     fresh.set("group_vars/all/site.yml", object_store_provider="rustfs")
     fresh.run(INIT)
