@@ -133,7 +133,7 @@ results:
       description: V(present) or V(absent).
       type: str
     versioning:
-      description: V(enabled), V(suspended) or V(never), as it is now or would be.
+      description: V(enabled), V(suspended), V(never) or V(unsupported), as it is now or would be.
       type: str
     versioning_before:
       description: The same before this call; null when the bucket was missing.

@@ -39,7 +39,7 @@ buckets:
       description: Name of the bucket.
       type: str
     versioning:
-      description: V(enabled), V(suspended) or V(never).
+      description: V(enabled), V(suspended), V(never) or V(unsupported).
       type: str
     object_lock:
       description: Whether the bucket has object lock.

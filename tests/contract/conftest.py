@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from servers import Server, rustfs_targets, seaweedfs
+from servers import juicefs as start_juicefs
 from servers import rustfs as start_rustfs
 from sink import Sink, receiving
 
@@ -43,7 +44,14 @@ def rustfs(tmp_path_factory: pytest.TempPathFactory, sink: Sink) -> Iterator[Ser
     yield Server("rustfs", settings, "rustfs", tmp_path_factory.mktemp("rustfs"))
 
 
-ALL = ["weed", "rustfs"]
+@pytest.fixture(scope="session")
+def juicefs(tmp_path_factory: pytest.TempPathFactory, sink: Sink) -> Iterator[Server]:
+    """The JuiceFS gateway: MinIO's server code."""
+    with start_juicefs(tmp_path_factory.mktemp("juicefs"), sink.port) as server:
+        yield server
+
+
+ALL = ["weed", "juicefs", "rustfs"]
 KEEPS_VERSIONS = ["weed", "rustfs"]
 
 
@@ -61,7 +69,7 @@ def versioned(request: pytest.FixtureRequest) -> Server:
     return found
 
 
-@pytest.fixture(params=["rustfs"])
+@pytest.fixture(params=["juicefs", "rustfs"])
 def notifying(request: pytest.FixtureRequest) -> Server:
     """Each server that sends events."""
     found: Server = request.getfixturevalue(request.param)

@@ -179,3 +179,33 @@ def rustfs_targets(folder: Path, sink_port: int) -> dict[str, str]:
     # Needed since beta.9, ignored before (facts/rustfs.md 4.4).
     found["RUSTFS_OUTBOUND_ALLOW_ORIGINS"] = f"http://127.0.0.1:{sink_port}"
     return found
+
+
+@contextlib.contextmanager
+def juicefs(folder: Path, sink_port: int) -> Iterator[Server]:
+    """The JuiceFS gateway, which is MinIO's own server code, with the webhook ``qatlas`` (facts/s3-servers.md 3)."""
+    port, metrics = free_ports(2)
+    access_key, secret_key = "contract-root", secrets.token_hex(16)
+    folder.mkdir(parents=True, exist_ok=True)
+    store = f"sqlite3://{folder / 'meta.db'}"
+    make = ["format", store, "--storage", "file", "--bucket", f"{folder / 'data'}/", "--trash-days", "0", "contract"]
+    subprocess.run([program("juicefs"), *make], check=True, capture_output=True, cwd=folder)
+    switches = ["--multi-buckets", "--no-usage-report", "--no-agent"]
+    switches += ["--object-meta", "--object-tag", "--keep-etag", "--no-banner"]
+    places = ["--cache-dir", str(folder / "cache"), "--log", str(folder / "log"), "--metrics", f"127.0.0.1:{metrics}"]
+    command = [program("juicefs"), "gateway", *switches, *places, store, f"127.0.0.1:{port}"]
+    settings = S3Settings(
+        endpoint=f"http://127.0.0.1:{port}", access_key=access_key, secret_key=secret_key, read_timeout=30
+    )
+    variables = {
+        "MINIO_ROOT_USER": access_key,
+        "MINIO_ROOT_PASSWORD": secret_key,
+        "MINIO_BROWSER": "off",
+        "MINIO_NOTIFY_WEBHOOK_ENABLE_QATLAS": "on",
+        "MINIO_NOTIFY_WEBHOOK_ENDPOINT_QATLAS": f"http://127.0.0.1:{sink_port}/events",
+        "MINIO_NOTIFY_WEBHOOK_AUTH_TOKEN_QATLAS": "contract-token",
+        "MINIO_NOTIFY_WEBHOOK_QUEUE_DIR_QATLAS": str(folder / "queue"),
+    }
+    with process(command, folder, variables) as started:
+        wait_until_it_stores(settings, started, folder / "log")
+        yield Server("juicefs", settings, "minio", folder)

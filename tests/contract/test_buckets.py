@@ -83,6 +83,15 @@ def test_force_empties_and_counts(server: Server, name: str) -> None:
     assert not run("s3_bucket", options(server, name=name, state="absent"))["changed"]
 
 
+def test_a_store_without_versioning_fails_or_warns_and_never_reports_a_change(juicefs: Server, name: str) -> None:
+    run("s3_bucket", options(juicefs, name=name))
+    with pytest.raises(ModuleFailedError, match="no versioning"):
+        run("s3_bucket", options(juicefs, name=name, versioning="enabled"), check=True)
+    answer = run("s3_bucket", options(juicefs, name=name, versioning="enabled", versioning_required=False))
+    assert (answer["changed"], answer["versioning"]) == (False, "unsupported")
+    assert "no versioning" in str(answer["warnings"])
+
+
 def test_object_lock_is_refused_on_a_bucket_made_without_it(versioned: Server, name: str) -> None:
     run("s3_bucket", options(versioned, name=name))
     with pytest.raises(ModuleFailedError, match="without object lock"):

@@ -18,7 +18,7 @@ PUT_DELETE = ["put", "delete"]
 @pytest.fixture
 def bucket(notifying: Server) -> str:
     name = f"notify-{secrets.token_hex(4)}"
-    run("s3_bucket", {**connection(notifying.settings, notifying.driver), "name": name, "versioning": "enabled"})
+    run("s3_bucket", {**connection(notifying.settings, notifying.driver), "name": name})
     return name
 
 

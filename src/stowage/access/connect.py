@@ -29,6 +29,10 @@ def connect(driver: str, settings: S3Settings) -> AccessDriver:
         from stowage.access.driver_rustfs import RustfsDriver  # noqa: PLC0415
 
         return RustfsDriver(settings)
+    if driver == "minio":
+        from stowage.access.driver_minio import MinioDriver  # noqa: PLC0415
+
+        return MinioDriver(settings)
     raise errors.BadInputError(f"driver is {driver!r}, must be one of {', '.join(DRIVERS)}")
 
 

@@ -56,7 +56,7 @@ class WantedBucket:
 
 @dataclass(frozen=True)
 class Bucket:
-    """A bucket as found. ``versioning`` is ``enabled``, ``suspended`` or ``never``."""
+    """A bucket as found. ``versioning`` is ``enabled``, ``suspended``, ``never`` or ``unsupported``."""
 
     name: str
     versioning: str = "never"
@@ -102,10 +102,9 @@ def read_bucket(client: S3Client, endpoint: str, name: str, *, lock: bool = True
         return None
     try:
         with engine_errors(f"read versioning of bucket {name}", endpoint):
-            status = client.get_bucket_versioning(Bucket=name).get("Status")
+            status: str | None = client.get_bucket_versioning(Bucket=name).get("Status")
     except errors.RefusedError:
-        # A store without versioning (the JuiceFS gateway) answers 501.
-        status = None
+        status = "unsupported"  # the JuiceFS gateway answers 501
     return Bucket(name, (status or "never").lower(), lock and _has_lock(client, endpoint, name))
 
 
@@ -122,7 +121,7 @@ def plan_bucket(current: Bucket | None, wanted: WantedBucket) -> list[Difference
     """What must change so that a bucket is as declared. Pure.
 
     Raises:
-        RefusedError: Object lock is wanted on a bucket that was made without it.
+        RefusedError: Object lock is wanted on a bucket that was made without it, or versioning of a store without it.
     """
     if not wanted.present:
         return [Difference("bucket", "present", None)] if current else []
@@ -138,7 +137,13 @@ def plan_bucket(current: Bucket | None, wanted: WantedBucket) -> list[Difference
             f"bucket {wanted.name} exists without object lock, which only a new bucket can be given",
             "make a new bucket with object_lock: true and copy the objects",
         )
-    if wanted.versioned and current.versioning != "enabled":
+    if wanted.versioned and current.versioning == "unsupported":
+        if wanted.versioning_required:
+            raise errors.RefusedError(
+                f"bucket {wanted.name}: this store has no versioning, so an overwritten object can not come back",
+                "use another store, or versioning_required: false to live with it",
+            )
+    elif wanted.versioned and current.versioning != "enabled":
         found.append(Difference("versioning", current.versioning, "enabled"))
     if wanted.quota is not None and (wanted.quota or None) != current.quota:
         found.append(Difference("quota", current.quota, wanted.quota or None))
@@ -181,6 +186,8 @@ def reconcile_bucket(
         current = Bucket(current.name, current.versioning, current.object_lock, quotas.quota(wanted.name))
     differences = plan_bucket(current, wanted)
     outcome = Outcome(wanted.name, differences, _state(current, wanted))
+    if wanted.versioned and current and current.versioning == "unsupported":
+        outcome.warnings.append(f"bucket {wanted.name}: this store has no versioning, and it is not required")
     if wanted.present:
         if not check:
             _apply_present(client, settings, wanted, quotas, outcome)
@@ -193,9 +200,10 @@ def _state(current: Bucket | None, wanted: WantedBucket) -> dict[str, Any]:
     if not wanted.present:
         return {"state": "absent"}
     before = current.versioning if current else None
+    ensured = (wanted.versioned or wanted.object_lock) and before != "unsupported"
     return {
         "state": "present",
-        "versioning": "enabled" if wanted.versioned or wanted.object_lock else (before or "never"),
+        "versioning": "enabled" if ensured else (before or "never"),
         "versioning_before": before,
         "object_lock": bool(wanted.object_lock or (current and current.object_lock)),
         "quota": (wanted.quota or None) if wanted.quota is not None else (current.quota if current else None),
