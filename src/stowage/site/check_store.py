@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 
 from stowage.errors import BadInputError
+from stowage.s3.buckets import checked_name
 from stowage.site.model import Problem, Rules, Site
 from stowage.site.stores import EXTERNAL, Store, find_store, load_stores
 from stowage.site.urls import endpoint_fault, shown, without_scheme
 
 GROUPS = ("nas", "db", "app", "edge")
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_NUMBERS = re.compile(r"\d+\.\d+\.\d+\.\d+")
 
 
 def selected_store(site: Site, host: str) -> Store | None:
@@ -133,15 +132,11 @@ def check_endpoints(site: Site, rules: Rules) -> list[Problem]:
 
 
 def bucket_fault(name: object) -> str | None:
-    """Say what is wrong with a bucket name by the rules of AWS S3, ``None`` when it is good."""
-    if not isinstance(name, str) or not _BUCKET.fullmatch(name):
-        return "is no bucket name (3 to 63 lower-case letters, digits, hyphens or dots, letter or digit at the ends)"
-    if ".." in name or ".-" in name or "-." in name or _NUMBERS.fullmatch(name):
-        return "is no bucket name (dots must stand between letters or digits, and it must not look like an address)"
-    if name.startswith(("xn--", "sthree-", "amzn-s3-demo-")) or name.endswith(
-        ("-s3alias", "--ol-s3", ".mrap", "--x-s3")
-    ):
-        return "is reserved by S3"
+    """Say what is wrong with a bucket name, by the engine's own rule; ``None`` when it is good."""
+    try:
+        checked_name(str(name or ""))
+    except BadInputError as error:
+        return error.message
     return None
 
 
@@ -160,7 +155,7 @@ def check_buckets(site: Site, _rules: Rules) -> list[Problem]:
             bucket = entry.get("name") if isinstance(entry, dict) else entry
             if fault := bucket_fault(bucket):
                 guess = re.sub(r"[^a-z0-9.-]+", "-", str(bucket or "").lower()).strip("-.") or "assets"
-                problems.append(Problem(where, f'bucket "{bucket}" {fault}', f"such as {guess}", edit))
+                problems.append(Problem(where, f"{name}: {fault}", f"such as {guess}", edit))
             elif bucket in seen:
                 problems.append(Problem(where, f'bucket "{bucket}" stands twice in {name}', "each bucket once", edit))
             seen.add(str(bucket))

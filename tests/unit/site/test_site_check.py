@@ -286,11 +286,11 @@ def test_versioning_is_not_asked_of_a_store_that_has_none(faults):
 @pytest.mark.parametrize(
     ("bucket", "fault"),
     [
-        ("My_Bucket", "is no bucket name"),
-        ("ab", "is no bucket name"),
-        ("10.0.0.1", "look like an address"),
-        ("a..b", "dots must stand"),
+        ("My_Bucket", "must have 3 to 63 characters"),
+        ("10.0.0.1", "must not look like an IPv4 address"),
+        ("a..b", "must not hold"),
         ("xn--files", "is reserved"),
+        ("", "must have 3 to 63 characters"),
     ],
 )
 def test_a_malformed_bucket_name_is_refused(faults, bucket, fault):
