@@ -82,7 +82,7 @@ def test_missing_permissions_are_listed_one_by_one(weed: Server, bucket: str) ->
 def rewriting_proxy(weed: Server) -> Iterator[str]:
     """A double of a proxy that sets Host to its upstream's name and port."""
     upstream = weed.settings.endpoint
-    # The doctor tries the ports that stores usually have; this one has a random port, so the double says 127.0.0.1:9000.
+    # The doctor tries the ports that stores usually have; this one has a random port, so the double says another.
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
