@@ -34,6 +34,7 @@ _FIELDS: dict[str, dict[str, type | tuple[type, ...]]] = {
     "s3": _COMMON | _S3,
     "local": _COMMON | {"path": str},
 }
+_MAY_BE_NULL = ("bucket", "public_endpoint", "ca_bundle")
 _REQUIRED = {"db": (), "s3": ("endpoint", "access_key", "secret_key"), "local": ("path",)}
 _WORDS: dict[type | tuple[type, ...], str] = {
     str: "text",
@@ -51,7 +52,8 @@ def storages_faults(value: Any, told: Collection[Any] = ()) -> list[tuple[str, s
         told: Addresses that another check has already looked at.
 
     Returns:
-        Pairs of what is wrong and what would be right, none with the value of a key.
+        Pairs of what is wrong and what would be right, none with the value of a key. Entries are counted from 0, as
+        the service does.
     """
     if isinstance(value, str):
         try:
@@ -62,7 +64,7 @@ def storages_faults(value: Any, told: Collection[Any] = ()) -> list[tuple[str, s
         return [("is no list with an entry in it", "a list of storages, each with name and type")]
     faults = []
     names: list[Any] = []
-    for number, entry in enumerate(value, start=1):
+    for number, entry in enumerate(value):
         if not isinstance(entry, Mapping):
             faults.append((f"entry {number} is no mapping", "a mapping with name and type"))
             continue
@@ -94,6 +96,8 @@ def _entry_faults(number: int, entry: Mapping[Any, Any], told: Collection[Any]) 
             guess = nearest(str(field), fields)
             right = f"{guess} (nearest), or " if guess else ""
             faults.append((f"{at} {field}: unknown for type {kind}", f"{right}one of {', '.join(fields)}"))
+        elif value is None and field in _MAY_BE_NULL:
+            continue
         elif not _is(value, fields[field]):
             faults.append((f"{at} {field}: {type(value).__name__}", _WORDS[fields[field]]))
         elif not field.endswith("endpoint") or value in told or not (value or field == "endpoint"):
@@ -118,7 +122,7 @@ def check_admin_key(site: Site, _rules: Rules) -> list[Problem]:
     for value, users in site.by_value(site.members("app"), VARIABLE):
         admin = site.value(users[0], "object_store_root_access_key")
         entries = value if isinstance(value, list) else []
-        for number, entry in enumerate(entries, start=1):
+        for number, entry in enumerate(entries):
             if isinstance(entry, Mapping) and admin and entry.get("access_key") == admin:
                 what = f"{VARIABLE} entry {number}, field access_key: is the store's admin key"
                 right = "a key of its own with a policy of its own (object_store_keys)"

@@ -212,7 +212,7 @@ def test_a_group_without_a_host_is_told(faults, group):
 def test_the_file_service_must_not_run_with_the_admin_key(faults):
     storages = [{"name": "main", "type": "s3", "endpoint": "http://a", "bucket": "b", "secret_key": "B" * 40}]
     line = only(faults(("*", "filator_storages", [storages[0] | {"access_key": "A" * 20}])))
-    assert "entry 1, field access_key: is the store's admin key" in line
+    assert "entry 0, field access_key: is the store's admin key" in line
     assert "A" * 20 not in line
 
 

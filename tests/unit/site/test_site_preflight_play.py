@@ -70,7 +70,7 @@ WRONG = {
     "storages that do not parse": (
         "group_vars/all/site.yml",
         {"filator_storages": [{"name": "main", "type": "s4"}]},
-        'filator_storages entry 1, field type: "s4" is unknown',
+        'filator_storages entry 0, field type: "s4" is unknown',
     ),
 }
 
