@@ -1,0 +1,29 @@
+"""Each Molecule scenario is one test: from no hosts at all to hosts destroyed again."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SCENARIOS = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
+
+
+@pytest.mark.needs_docker
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_scenario_goes_from_bare_hosts_to_verified_and_destroyed(scenario):
+    if not shutil.which("docker"):
+        pytest.skip("needs a Docker engine: scripts/engine start")
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "MOLECULE_COMMAND_BORDERS": "0",
+        "ANSIBLE_FORCE_COLOR": "0",
+        "PY_COLORS": "0",
+        "NO_COLOR": "1",
+    }
+    done = subprocess.run(["molecule", "test", "-s", scenario], cwd=ROOT, env=environment, timeout=1500, check=False)
+    assert done.returncode == 0, f"molecule test -s {scenario} ended with {done.returncode}; its output stands above"
