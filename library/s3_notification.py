@@ -9,8 +9,8 @@ module: s3_notification
 short_description: Bind buckets to event targets, so that an event really arrives
 description:
   - Makes the notification bindings of a bucket what they should be, and reads them back.
-  - The ARN is put into lower case, which is how RustFS names its targets; a wrong case would be accepted by the server
-    and then send nothing. The module warns when it had to.
+  - An ARN of RustFS is put into lower case, which is how it names its targets; a wrong case would be accepted by the
+    server and then send nothing. The module warns when it had to.
   - The target must be in the server's own list and online, and the bucket must not be one of O(sink_buckets).
 options:
   name:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterator
 
 import pytest
-from servers import Server, rustfs_targets, seaweedfs
+from double_server import Double, running
+from servers import Server, free_ports, rustfs_targets, seaweedfs
 from servers import juicefs as start_juicefs
 from servers import rustfs as start_rustfs
 from sink import Sink, receiving
@@ -51,8 +53,16 @@ def juicefs(tmp_path_factory: pytest.TempPathFactory, sink: Sink) -> Iterator[Se
         yield server
 
 
-ALL = ["weed", "juicefs", "rustfs"]
-KEEPS_VERSIONS = ["weed", "rustfs"]
+@pytest.fixture(scope="session")
+def double(weed: Server, sink: Sink) -> Iterator[Server]:
+    """The RustFS double over the real SeaweedFS."""
+    targets = {"qatlas": f"http://127.0.0.1:{sink.port}/events", "dead": f"http://127.0.0.1:{free_ports(1)[0]}/"}
+    with running(Double(weed.settings, targets)) as endpoint:
+        yield Server("double", dataclasses.replace(weed.settings, endpoint=endpoint), "rustfs", weed.folder)
+
+
+ALL = ["weed", "juicefs", "double", "rustfs"]
+KEEPS_VERSIONS = ["weed", "double", "rustfs"]
 
 
 @pytest.fixture(params=ALL)
@@ -69,14 +79,14 @@ def versioned(request: pytest.FixtureRequest) -> Server:
     return found
 
 
-@pytest.fixture(params=["juicefs", "rustfs"])
+@pytest.fixture(params=["juicefs", "double", "rustfs"])
 def notifying(request: pytest.FixtureRequest) -> Server:
     """Each server that sends events."""
     found: Server = request.getfixturevalue(request.param)
     return found
 
 
-@pytest.fixture(params=["rustfs"])
+@pytest.fixture(params=["double", "rustfs"])
 def telling(request: pytest.FixtureRequest) -> Server:
     """Each server that lists its event targets with their state."""
     found: Server = request.getfixturevalue(request.param)

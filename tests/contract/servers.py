@@ -201,10 +201,11 @@ def juicefs(folder: Path, sink_port: int) -> Iterator[Server]:
         "MINIO_ROOT_USER": access_key,
         "MINIO_ROOT_PASSWORD": secret_key,
         "MINIO_BROWSER": "off",
-        "MINIO_NOTIFY_WEBHOOK_ENABLE_QATLAS": "on",
-        "MINIO_NOTIFY_WEBHOOK_ENDPOINT_QATLAS": f"http://127.0.0.1:{sink_port}/events",
-        "MINIO_NOTIFY_WEBHOOK_AUTH_TOKEN_QATLAS": "contract-token",
-        "MINIO_NOTIFY_WEBHOOK_QUEUE_DIR_QATLAS": str(folder / "queue"),
+        # MinIO keeps the case of the id; RustFS puts it into lower case.
+        "MINIO_NOTIFY_WEBHOOK_ENABLE_qatlas": "on",
+        "MINIO_NOTIFY_WEBHOOK_ENDPOINT_qatlas": f"http://127.0.0.1:{sink_port}/events",
+        "MINIO_NOTIFY_WEBHOOK_AUTH_TOKEN_qatlas": "contract-token",
+        "MINIO_NOTIFY_WEBHOOK_QUEUE_DIR_qatlas": str(folder / "queue"),
     }
     with process(command, folder, variables) as started:
         wait_until_it_stores(settings, started, folder / "log")

@@ -49,13 +49,29 @@ def test_a_binding_is_made_once_and_an_event_arrives(notifying: Server, bucket: 
     assert event["Records"][0]["userIdentity"]["principalId"] == notifying.settings.access_key
 
 
-def test_an_upper_case_arn_is_bound_in_lower_case_says_so_and_sends(notifying: Server, bucket: str, sink: Sink) -> None:
-    upper = [{"arn": arn(notifying, "QATLAS"), "events": PUT_DELETE}]
-    answer = run("s3_notification", options(notifying, bucket, bindings=upper))
+def test_an_upper_case_arn_is_bound_in_lower_case_says_so_and_sends(telling: Server, sink: Sink) -> None:
+    name = f"notify-{secrets.token_hex(4)}"
+    run("s3_bucket", {**connection(telling.settings, telling.driver), "name": name})
+    upper = [{"arn": "arn:rustfs:sqs::QATLAS:webhook", "events": PUT_DELETE}]
+    answer = run("s3_notification", options(telling, name, bindings=upper))
     assert "bound in lower case" in str(answer["warnings"])
-    assert [one.split(":")[4] for one in stored(notifying, bucket)] == ["qatlas"]
-    s3_client(notifying.settings).put_object(Bucket=bucket, Key="upper", Body=b"x")
-    assert sink.wait_for(lambda one: one.get("Key") == f"{bucket}/upper")
+    assert stored(telling, name) == ["arn:rustfs:sqs::qatlas:webhook"]
+    s3_client(telling.settings).put_object(Bucket=name, Key="upper", Body=b"x")
+    assert sink.wait_for(lambda one: one.get("Key") == f"{name}/upper")
+
+
+def test_a_server_takes_the_wrong_case_itself_and_sends_nothing(telling: Server, sink: Sink) -> None:
+    """Why the module lower-cases: without it, this is what one gets."""
+    name = f"notify-{secrets.token_hex(4)}"
+    client = s3_client(telling.settings)
+    client.create_bucket(Bucket=name)
+    wrong = {"QueueConfigurations": [{"QueueArn": "arn:rustfs:sqs::QATLAS:webhook", "Events": ["s3:ObjectCreated:*"]}]}
+    client.put_bucket_notification_configuration(Bucket=name, NotificationConfiguration=wrong)  # type: ignore[arg-type]
+    client.put_object(Bucket=name, Key="silent", Body=b"x")
+    run("s3_notification", options(telling, name))
+    client.put_object(Bucket=name, Key="heard", Body=b"x")
+    assert sink.wait_for(lambda one: one.get("Key") == f"{name}/heard")
+    assert not [one for one in sink.events if one.get("Key") == f"{name}/silent"]
 
 
 def test_the_bucket_of_the_sink_is_never_bound(notifying: Server, bucket: str) -> None:

@@ -56,7 +56,10 @@ class Binding:
 
 
 def normal_arn(arn: str) -> str:
-    """The ARN as the server knows it: id and kind in lower case, which is what it makes of the environment's names.
+    """The ARN as the server knows it.
+
+    RustFS puts the id of a target into lower case and compares with case; MinIO keeps the case it was given, so only
+    ARNs of RustFS are lower-cased.
 
     Raises:
         BadInputError: Not six parts of the right form.
@@ -65,7 +68,9 @@ def normal_arn(arn: str) -> str:
     if not found:
         raise errors.BadInputError(f"target {arn!r} is no ARN", "right: arn:rustfs:sqs::NAME:webhook")
     partition, region, name, kind = found.groups()
-    return f"arn:{partition.lower()}:sqs:{region}:{name.lower()}:{kind.lower()}"
+    if partition.lower() == "rustfs":
+        name, kind = name.lower(), kind.lower()
+    return f"arn:{partition.lower()}:sqs:{region}:{name}:{kind}"
 
 
 def same_target(one: str, other: str) -> bool:
