@@ -57,11 +57,14 @@ def check_placeholders(site: Site, _rules: Rules) -> list[Problem]:
     ]
 
 
-def check_unresolved(site: Site, _rules: Rules) -> list[Problem]:
-    """Every value that preflight reads can be worked out."""
+def check_unresolved(site: Site, rules: Rules) -> list[Problem]:
+    """Every value that preflight reads can be worked out; what lacks only a secret is told with that secret."""
+    secrets = {secret.name for secret in rules.secrets}
     found: dict[tuple[str, str | None, str], list[str]] = {}
     for host, failures in site.failures.items():
         for name, failure in failures.items():
+            if failure.undefined in secrets:
+                continue
             found.setdefault((name, failure.undefined, failure.reason), []).append(host)
     return [
         Problem(

@@ -306,6 +306,11 @@ def test_half_of_a_pair_is_told(faults):
     assert "object_store_root_secret_key without object_store_root_access_key" in line
 
 
+def test_a_value_that_only_lacks_a_secret_is_not_told_besides_the_secret(faults):
+    failures = {"nas1": {"object_store_region": Failure("vault_redis_filator_password", "")}}
+    assert faults(failures=failures) == []
+
+
 def test_a_value_that_refers_to_nothing_names_what_is_missing(faults):
     failures = {"nas1": {"object_store_region": Failure("site_region", "")}}
     line = only(faults(failures=failures))
