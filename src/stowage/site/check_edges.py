@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from stowage.site.model import Problem, Rules, Site
 from stowage.site.names import nearest
-from stowage.site.urls import authority, endpoint_fault, hostname, is_ip, shown, site_host_fault
+from stowage.site.urls import authority, endpoint_fault, hostname, is_ip, shown, site_host_fault, without_scheme
 
 TLS_MODES = ("acme", "internal", "files", "off")
 _REQUIRED = {
@@ -39,7 +39,25 @@ def check_edges(site: Site, _rules: Rules) -> list[Problem]:
     }
     for name, key in same.items():
         problems += _shared(site, edges, name, key)
-    return problems + [problem for edge in edges for problem in (*_own_authority(site, edge), *_tls(site, edge))]
+    return problems + [problem for edge in edges for problem in _one_edge(site, edge)]
+
+
+def _one_edge(site: Site, edge: str) -> list[Problem]:
+    return [*_own_authority(site, edge), *_scheme(site, edge), *_tls(site, edge)]
+
+
+def _scheme(site: Site, edge: str) -> list[Problem]:
+    """Caddy takes the scheme from the address: https asks for a certificate and http for none, despite edge_tls."""
+    name = "edge_s3_public_endpoint"
+    endpoint, mode = site.value(edge, name), site.value(edge, "edge_tls")
+    if mode not in TLS_MODES or endpoint_fault(endpoint):
+        return []
+    scheme = "http" if mode == "off" else "https"
+    if str(endpoint).startswith(f"{scheme}://"):
+        return []
+    what = f"{name} {shown(endpoint)} of {edge} does not fit edge_tls {mode}"
+    right = f"{scheme}://{without_scheme(str(endpoint))}"
+    return [Problem(site.where([edge], name), what, right, site.edit([edge], name))]
 
 
 def _own_authority(site: Site, edge: str) -> list[Problem]:

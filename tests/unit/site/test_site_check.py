@@ -146,6 +146,13 @@ def test_the_store_needs_a_public_name_or_port_of_its_own(faults):
     assert "same name and port as edge_site_host" in line
 
 
+@pytest.mark.parametrize(("mode", "scheme"), [("internal", "http"), ("off", "https")])
+def test_the_scheme_of_the_public_endpoint_fits_the_certificates(faults, mode, scheme):
+    spoilt = [("south", "edge_tls", mode), ("south", "edge_s3_public_endpoint", f"{scheme}://198.51.100.7:9443")]
+    line = only(faults(*spoilt))
+    assert f"does not fit edge_tls {mode}; right: {'https' if mode == 'internal' else 'http'}://198" in line
+
+
 @pytest.mark.parametrize("name", ["edge_name", "edge_site_host", "edge_s3_public_endpoint"])
 def test_an_edge_must_say_who_it_is(faults, name):
     assert f"{name} of south is not set" in only(faults(("south", name, ...)))
