@@ -84,6 +84,25 @@ def listing(rows: int) -> Any:
     return handler
 
 
+def live(rows: int) -> Any:
+    """The handler of ListObjectsV2: one current object for each key."""
+    keys = rows // VERSIONS
+
+    def handler(request: Any, **_: Any) -> AWSResponse:
+        query = {name: values[0] for name, values in parse_qs(urlsplit(request.url).query).items()}
+        first = int(query.get("continuation-token", "0"))
+        end = min(keys, first + 1000)
+        entries = "".join(
+            f"<Contents><Key>{key_of(number)}</Key><LastModified>2026-01-28T00:00:00Z</LastModified><Size>1</Size></Contents>"
+            for number in range(first, end)
+        )
+        more = "true" if end < keys else "false"
+        token = f"<NextContinuationToken>{end}</NextContinuationToken>" if end < keys else ""
+        return answer(f"<ListBucketResult><IsTruncated>{more}</IsTruncated>{token}{entries}</ListBucketResult>")
+
+    return handler
+
+
 def deleting(request: Any, **_: Any) -> AWSResponse:
     """The handler of DeleteObjects: everything is gone."""
     gone = b"".join(
@@ -104,6 +123,7 @@ def main() -> None:
     client = s3_client(S3Settings(endpoint="http://127.0.0.1:9", access_key="simulated", secret_key="simulated"))
     events = client.meta.events
     events.register("before-send.s3.ListObjectVersions", listing(rows))
+    events.register("before-send.s3.ListObjectsV2", live(rows))
     events.register("before-send.s3.DeleteObjects", deleting)
     enabled = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"
     events.register("before-send.s3.GetBucketVersioning", lambda **_: answer(enabled))

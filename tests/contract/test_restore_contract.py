@@ -55,7 +55,9 @@ def test_an_overwritten_file_comes_back_byte_for_byte_with_its_description(clien
     assert done.sha256 == hashlib.sha256(good).hexdigest()
     now = client.get_object(Bucket=bucket, Key="dir/a b.pdf")
     assert now["Body"].read() == good
-    assert {name: now.get(name) for name in DESCRIBED} == DESCRIBED
+    # HEAD, because RustFS 1.0.0-beta.5 tells half of it on GET.
+    described = client.head_object(Bucket=bucket, Key="dir/a b.pdf")
+    assert {name: described.get(name) for name in DESCRIBED} == DESCRIBED
     tags = client.get_object_tagging(Bucket=bucket, Key="dir/a b.pdf")["TagSet"]
     assert tags == [{"Key": "kind", "Value": "paper"}]
     # The wrong one stays recoverable.

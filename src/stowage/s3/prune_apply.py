@@ -21,6 +21,7 @@ from stowage.s3.prune_locks import lock_reason
 from stowage.s3.prune_plan import PruneRules
 from stowage.s3.prune_recheck import ItemResult, Outcome, Unit, confirm, relist, to_units
 from stowage.s3.versions import list_key
+from stowage.s3.versions_xml import null_or
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -136,12 +137,12 @@ def _delete_batch(client: S3Client, bucket: str, batch: list[Candidate]) -> list
     if code:
         return [(candidate, code, message) for candidate in batch]
     said = {
-        (entry.get("Key"), entry.get("VersionId") or "null"): (entry.get("Code", "Unknown"), entry.get("Message", ""))
+        (entry.get("Key"), null_or(entry.get("VersionId"))): (entry.get("Code", "Unknown"), entry.get("Message", ""))
         for entry in answer.get("Errors", [])
     }
     for entry in answer.get("Deleted", []):
         # SeaweedFS 4.48 names a deleted delete marker by DeleteMarkerVersionId alone (docs/quirks.md).
-        version_id = entry.get("VersionId") or entry.get("DeleteMarkerVersionId") or "null"
+        version_id = null_or(entry.get("VersionId") or entry.get("DeleteMarkerVersionId"))
         said[entry.get("Key"), version_id] = ("", "")
     silent = ("Unknown", "the server's answer does not mention this version")
     return [(candidate, *said.get((candidate.key, candidate.version_id), silent)) for candidate in batch]

@@ -253,7 +253,9 @@ def _copied(client: S3Client, bucket: str, key: str, version_id: str) -> tuple[s
 def _description(client: S3Client, bucket: str, key: str, version_id: str, answer: Any) -> dict[str, Any]:
     from botocore.exceptions import ClientError  # noqa: PLC0415
 
-    kept = {name: answer[name] for name in _KEPT_HEADERS if answer.get(name)}
+    # RustFS 1.0.0-beta.5 tells Cache-Control, Content-Disposition and Content-Language on HEAD and not on GET.
+    told: Any = client.head_object(Bucket=bucket, Key=key, VersionId=version_id)
+    kept = {name: told.get(name) or answer.get(name) for name in _KEPT_HEADERS if told.get(name) or answer.get(name)}
     if "ContentEncoding" in kept:
         # SeaweedFS 4.48 stores the transport's own aws-chunked (facts/s3-servers.md 1); it is no encoding of the file.
         real = [name.strip() for name in kept.pop("ContentEncoding").split(",") if name.strip() != "aws-chunked"]

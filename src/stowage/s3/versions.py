@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from stowage import errors
@@ -145,8 +146,9 @@ class Listing:
     """A version listing that knows afterwards whether it can be believed.
 
     SeaweedFS 4.48 walks in directory order and compares page markers in byte order, so rows vanish at a page boundary
-    when one key is a prefix of another (facts/s3-servers.md, defect D1). Such a listing is noticed by comparing its
-    live keys with ListObjectsV2, and is then read folder by folder.
+    when one key is a prefix of another (facts/s3-servers.md, defect D1); RustFS 1.0.0-beta.5 loses whole folders in the
+    same place. Such a listing is noticed by comparing its live keys with ListObjectsV2, and is then read folder by
+    folder.
 
     Args:
         client: boto3 S3 client.
@@ -162,8 +164,8 @@ class Listing:
     rows: int = field(default=0, init=False)
     keys: int = field(default=0, init=False)
     live_keys: int = field(default=0, init=False)
-    out_of_order: bool = field(default=False, init=False)
     server: str = field(default="", init=False)
+    started: datetime = field(default=datetime.min.replace(tzinfo=UTC), init=False)
 
     def histories(self, *, by_folder: bool = False) -> Iterator[History]:
         """All keys with all their versions; counts what it hands out.
@@ -172,12 +174,8 @@ class Listing:
             by_folder: Walk with a delimiter instead of flat: slower, and complete where D1 loses rows.
         """
         self.rows = self.keys = self.live_keys = 0
-        self.out_of_order = False
-        previous = b""
+        self.started = datetime.now(UTC)
         for history in self._folders(self.prefix) if by_folder else self._flat():
-            key = history[0].key.encode("utf-8", "surrogatepass")
-            self.out_of_order |= key < previous
-            previous = key
             self.rows += len(history)
             self.keys += 1
             self.live_keys += any(row.is_latest and not row.is_marker for row in history)
@@ -210,15 +208,20 @@ class Listing:
 
     @property
     def doubtful(self) -> bool:
-        """True when the server is one whose listings are known to lose rows, or its keys came out of byte order."""
-        return self.out_of_order or self.server.startswith("SeaweedFS")
+        """True unless the server is one whose listings are known to be whole.
+
+        SeaweedFS 4.48 and RustFS 1.0.0-beta.5 both lose rows at page boundaries (docs/quirks.md).
+        """
+        return not self.server.startswith("AmazonS3")
 
     def missing_live_keys(self) -> int:
-        """How many current objects ListObjectsV2 knows that the last ``histories`` did not show.
+        """How many objects ListObjectsV2 knows that the last ``histories`` did not show.
 
-        Writers that are at work meanwhile blur the figure by their own writes.
+        Objects written since then do not count; other writers' deletions meanwhile can only lower the figure.
         """
+        live = 0
         with engine_errors(f"list bucket {self.bucket}", self.client.meta.endpoint_url):
             pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self.prefix)
-            live = sum(page.get("KeyCount", len(page.get("Contents", []))) for page in pages)
+            for page in pages:
+                live += sum(entry["LastModified"] <= self.started for entry in page.get("Contents", []))
         return max(0, live - self.live_keys)

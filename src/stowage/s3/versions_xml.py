@@ -7,6 +7,7 @@ timestamps tie: SeaweedFS, Ceph and AWS list whole seconds.
 
 from __future__ import annotations
 
+import re
 import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 _EVENT = "before-parse.s3.ListObjectVersions"
 _PAGE = "StowagePage"
 _EMPTY_ANSWER = b"<ListVersionsResult/>"
+_ZEROS = "00000000-0000-0000-0000-000000000000"
+_NOT_XML = re.compile(
+    rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|&#(?:x0*(?:[0-8bcef]|1[0-9a-f])|0*(?:[0-8]|1[124-9]|2[0-9]|3[01]));", re.IGNORECASE
+)
+_GARBLED = "\ufffd".encode()
 _active = threading.local()
 
 
@@ -84,13 +90,7 @@ def parse_page(body: bytes, *, first_position: int = 0, server: str = "") -> Pag
     Raises:
         ServerFaultError: The document is not XML or a row lacks its key, id or time.
     """
-    try:
-        root = ET.fromstring(body)  # noqa: S314 - the same parser, on the same bytes, as botocore's
-    except ET.ParseError as error:
-        raise errors.ServerFaultError(
-            f"the version listing is not valid XML ({error})",
-            "a key with a control character does this; list narrower with a prefix that leaves it out",
-        ) from None
+    root = _parsed(body)
     space = root.tag[: root.tag.index("}") + 1] if root.tag.startswith("{") else ""
     decode = unquote_plus if (root.findtext(f"{space}EncodingType") or "").lower() == "url" else str
     rows: list[Version] = []
@@ -105,7 +105,7 @@ def parse_page(body: bytes, *, first_position: int = 0, server: str = "") -> Pag
                 rows.append(
                     Version(
                         decode(cells[key_tag]),
-                        cells.get(id_tag) or "null",
+                        null_or(cells.get(id_tag)),
                         cells[latest_tag] == "true",
                         element.tag == marker_tag,
                         int(cells.get(size_tag) or 0),
@@ -120,13 +120,49 @@ def parse_page(body: bytes, *, first_position: int = 0, server: str = "") -> Pag
         raise errors.ServerFaultError(f"a row of the version listing is malformed: {error}") from None
     truncated = root.findtext(f"{space}IsTruncated") == "true"
     return Page(
-        rows,
+        _gathered(rows),
         folders,
         truncated,
         decode(root.findtext(f"{space}NextKeyMarker") or "") if truncated else "",
         (root.findtext(f"{space}NextVersionIdMarker") or "") if truncated else "",
         server,
     )
+
+
+def null_or(version_id: str | None) -> str:
+    """The id under which a version is asked for: RustFS 1.0.0-beta.5 lists ``null`` as a UUID of zeros."""
+    return "null" if not version_id or version_id == _ZEROS else version_id
+
+
+def _parsed(body: bytes) -> ET.Element:
+    try:
+        return ET.fromstring(body)  # noqa: S314 - the same parser, on the same bytes, as botocore's
+    except ET.ParseError:
+        pass
+    # RustFS 1.0.0-beta.5 writes control characters of keys as they are, and one such key would hide all others.
+    try:
+        return ET.fromstring(_NOT_XML.sub(_GARBLED, body))  # noqa: S314
+    except ET.ParseError as error:
+        raise errors.ServerFaultError(f"the version listing is not valid XML ({error})") from None
+
+
+def _gathered(rows: list[Version]) -> list[Version]:
+    """Bring the rows of each key together where a page has them apart.
+
+    RustFS 1.0.0-beta.5 lists all versions of a page and then all its delete markers. Rows that are together already
+    keep the server's order.
+    """
+    by_key: dict[str, list[Version]] = {}
+    apart = False
+    previous = None
+    for row in rows:
+        apart |= row.key != previous and row.key in by_key
+        by_key.setdefault(row.key, []).append(row)
+        previous = row.key
+    if not apart:
+        return rows
+    ordered = sorted(by_key, key=lambda key: key.encode("utf-8", "surrogatepass"))
+    return [row for key in ordered for row in by_key[key]]
 
 
 def _time(text: str) -> datetime:
