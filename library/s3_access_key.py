@@ -35,7 +35,10 @@ options:
       state:
         description: See O(state).
         type: str
-        choices: [present, absent]
+        choices: [present, absent, created, verified, switched, retired]
+      old_access_key_id:
+        description: See O(old_access_key_id).
+        type: str
       status:
         description: See O(status).
         type: str
@@ -54,10 +57,19 @@ options:
     description: Secret of the key. An empty string counts as not given.
     type: str
   state:
-    description: V(absent) removes the key O(access_key_id).
+    description:
+      - V(present) and V(absent) look after one key; V(absent) removes the key O(access_key_id).
+      - The other four are the steps of a rotation away from O(old_access_key_id), each of which can be run again.
+      - V(created) makes the new key beside the old one, and returns it when it was not declared.
+      - V(verified) fails unless the new key signs. Give it to the programs then.
+      - V(switched) turns the old key off, after the new one was seen to sign.
+      - V(retired) removes the old key, if it is off.
     type: str
-    choices: [present, absent]
+    choices: [present, absent, created, verified, switched, retired]
     default: present
+  old_access_key_id:
+    description: Id of the key that a rotation replaces.
+    type: str
   status:
     description: Whether the key lets anybody in. Left out, it is not looked after; a new key is active.
     type: str
@@ -99,6 +111,18 @@ EXAMPLES = r"""
   register: keys
   no_log: true
 
+- name: First step of a rotation. The new pair is returned once
+  s3_access_key:
+    endpoint: https://nas.example.net:9000
+    access_key: "{{ object_store_root_access_key }}"
+    secret_key: "{{ object_store_root_secret_key }}"
+    driver: rustfs
+    user: qatlasd
+    old_access_key_id: "{{ vault_qatlasd_access_key_id }}"
+    state: created
+  register: rotated
+  no_log: true
+
 - name: Switch a key off that may have leaked
   s3_access_key:
     endpoint: https://nas.example.net:9000
@@ -134,7 +158,10 @@ results:
       description: Id of the key; null in check mode for a pair that would be made.
       type: str
     state:
-      description: V(present) or V(absent).
+      description: As asked for.
+      type: str
+    old_access_key_id:
+      description: Id of the key that a rotation replaces.
       type: str
     status:
       description: V(active) or V(inactive), as it is now or would be.
@@ -159,12 +186,18 @@ with contextlib.suppress(ImportError):  # StowageModule says what is missing
     from stowage import errors
     from stowage.access.keys import WantedKey, reconcile_key, signs
     from stowage.access.model import Credentials
+    from stowage.access.rotation import STEPS, Rotation, rotate
 
 OPTIONS = {
     "user": {"type": "str"},
     "access_key_id": {"type": "str", "no_log": False},
     "secret_access_key": {"type": "str", "no_log": True},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "state": {
+        "type": "str",
+        "choices": ["present", "absent", "created", "verified", "switched", "retired"],
+        "default": "present",
+    },
+    "old_access_key_id": {"type": "str", "no_log": False},
     "status": {"type": "str", "choices": ["active", "inactive"]},
     "description": {"type": "str"},
     "on_lost_secret": {"type": "str", "choices": ["fail", "replace"], "default": "fail", "no_log": False},
@@ -174,20 +207,35 @@ OPTIONS = {
 def main():
     module = StowageModule(OPTIONS, many="keys", main="user")
 
+    def verify(pair):
+        return signs(module.settings, pair)
+
+    def step(options, pair):
+        old_id = options["old_access_key_id"]
+        if not old_id:
+            raise errors.BadInputError(f"state {options['state']} of user {options['user']} needs old_access_key_id")
+        rotation = Rotation(
+            options["user"], old_id, pair, options["description"] or "", if_lost=options["on_lost_secret"]
+        )
+        return rotate(module.driver, rotation, options["state"], verify, check=module.check)
+
     def reconcile(options):
         key_id, secret, status = options["access_key_id"], options["secret_access_key"], options["status"]
         if secret and not key_id:
             raise errors.BadInputError(f"key of user {options['user']}: secret_access_key without access_key_id")
+        pair = Credentials(key_id, secret) if key_id and secret else None
+        if options["state"] in STEPS:
+            return step(options, pair)
         wanted = WantedKey(
             options["user"],
-            pair=Credentials(key_id, secret) if key_id and secret else None,
+            pair=pair,
             access_key_id=key_id or None,
             present=options["state"] == "present",
             enabled=None if status is None else status == "active",
             description=options["description"] or "",
             if_lost=options["on_lost_secret"],
         )
-        return reconcile_key(module.driver, wanted, lambda pair: signs(module.settings, pair), check=module.check)
+        return reconcile_key(module.driver, wanted, verify, check=module.check)
 
     module.reconcile(reconcile)
 

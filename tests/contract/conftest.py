@@ -57,8 +57,10 @@ def juicefs(tmp_path_factory: pytest.TempPathFactory, sink: Sink) -> Iterator[Se
 def double(weed: Server, sink: Sink) -> Iterator[Server]:
     """The RustFS double over the real SeaweedFS."""
     targets = {"qatlas": f"http://127.0.0.1:{sink.port}/events", "dead": f"http://127.0.0.1:{free_ports(1)[0]}/"}
-    with running(Double(weed.settings, targets)) as endpoint:
-        yield Server("double", dataclasses.replace(weed.settings, endpoint=endpoint), "rustfs", weed.folder)
+    made = Double(weed.settings, targets)
+    with running(made) as endpoint:
+        settings = dataclasses.replace(weed.settings, endpoint=endpoint)
+        yield Server("double", settings, "rustfs", weed.folder, {"access": made.access})
 
 
 ALL = ["weed", "juicefs", "double", "rustfs"]
@@ -91,3 +93,40 @@ def telling(request: pytest.FixtureRequest) -> Server:
     """Each server that lists its event targets with their state."""
     found: Server = request.getfixturevalue(request.param)
     return found
+
+
+@pytest.fixture(params=["juicefs", "double", "rustfs"])
+def choosing(request: pytest.FixtureRequest) -> Server:
+    """Each server that takes key pairs the caller chose."""
+    found: Server = request.getfixturevalue(request.param)
+    return found
+
+
+_SERVERS = ("weed", "juicefs", "double", "rustfs")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One table for ``make contract``: behaviour by server, with passed, failed, or why it was not tried."""
+    if not os.environ.get("STOWAGE_CONTRACT_TABLE"):
+        return
+    words = {"passed": "passed", "failed": "FAILED", "error": "FAILED", "skipped": "not tried"}
+    table: dict[str, dict[str, str]] = {}
+    reasons: set[str] = set()
+    for outcome, word in words.items():
+        for report in terminalreporter.stats.get(outcome, []):
+            test, _, parameters = report.nodeid.partition("[")
+            server = next((one for one in _SERVERS if one in parameters.rstrip("]").split("-")), None)
+            variant = "-".join(one for one in parameters.rstrip("]").split("-") if one and one != server)
+            behaviour = test.rpartition("::test_")[2].replace("_", " ") + (f" ({variant})" if variant else "")
+            table.setdefault(behaviour, {})[server or "one server"] = word
+            if outcome == "skipped" and isinstance(report.longrepr, tuple):
+                reasons.add(str(report.longrepr[2]))
+    columns = [*_SERVERS, "one server"]
+    terminalreporter.section("contract: behaviour by server")
+    terminalreporter.write_line("| behaviour | " + " | ".join(columns) + " |")
+    terminalreporter.write_line("|---|" + "---|" * len(columns))
+    for behaviour, found in sorted(table.items()):
+        cells = [found.get(one, "not supported" if "one server" not in found else "") for one in columns[:-1]]
+        terminalreporter.write_line(f"| {behaviour} | " + " | ".join([*cells, found.get("one server", "")]) + " |")
+    for reason in sorted(reasons):
+        terminalreporter.write_line(f"not tried: {reason}")

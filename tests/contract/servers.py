@@ -141,10 +141,13 @@ def seaweedfs(folder: Path) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def rustfs(folder: Path, binary: str, environment: dict[str, str] | None = None) -> Iterator[Server]:
+def rustfs(
+    folder: Path, binary: str, environment: dict[str, str] | None = None, secret_key: str | None = None
+) -> Iterator[Server]:
     """A real RustFS on one folder; ``environment`` adds for example event targets."""
     port, console = free_ports(2)
-    access_key, secret_key = "contract-root", secrets.token_hex(16)
+    access_key = "contract-root"
+    secret_key = secret_key or secrets.token_hex(16)
     (folder / "data").mkdir(parents=True, exist_ok=True)
     settings = S3Settings(
         endpoint=f"http://127.0.0.1:{port}", access_key=access_key, secret_key=secret_key, read_timeout=30

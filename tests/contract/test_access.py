@@ -196,6 +196,69 @@ def test_a_key_is_removed_once(server: Server, name: str) -> None:
     assert not signs(server.settings, Credentials(**pair))
 
 
+def test_a_key_is_rotated_in_four_steps_that_can_each_be_repeated(server: Server, name: str) -> None:
+    run("s3_user", options(server, name=name))
+    old = run("s3_access_key", options(server, user=name))["credentials"]
+    rotation = options(server, user=name, old_access_key_id=old["access_key_id"])
+    new = run("s3_access_key", {**rotation, "state": "created"})["credentials"]
+    rotation |= new
+    assert not run("s3_access_key", {**rotation, "state": "created"})["changed"]
+    assert not run("s3_access_key", {**rotation, "state": "verified"})["changed"]
+    with pytest.raises(ModuleFailedError, match="still active"):
+        run("s3_access_key", {**rotation, "state": "retired"})
+    assert [run("s3_access_key", {**rotation, "state": "switched"})["changed"] for _ in range(2)] == [True, False]
+    assert not signs(server.settings, Credentials(**old))
+    assert [run("s3_access_key", {**rotation, "state": "retired"})["changed"] for _ in range(2)] == [True, False]
+    found = run("s3_access_key_info", options(server, users=[name]))["users"][0]["keys"]
+    assert [one["access_key_id"] for one in found] == [new["access_key_id"]]
+
+
+def test_the_old_key_stays_on_while_the_new_one_does_not_sign(server: Server, name: str) -> None:
+    run("s3_user", options(server, name=name))
+    old = run("s3_access_key", options(server, user=name))["credentials"]
+    wrong = {"access_key_id": "NOTTHERE", "secret_access_key": "s" * 20}
+    with pytest.raises(ModuleFailedError, match="does not work"):
+        run(
+            "s3_access_key",
+            options(server, user=name, old_access_key_id=old["access_key_id"], **wrong, state="switched"),
+        )
+    assert signs(server.settings, Credentials(**old))
+
+
+def test_a_declared_pair_is_made_where_the_store_takes_it(choosing: Server, name: str) -> None:
+    run("s3_user", options(choosing, name=name))
+    pair = {"access_key_id": f"KEY{name.upper()}", "secret_access_key": secrets.token_hex(16)}
+    wanted = options(choosing, user=name, **pair)
+    assert run("s3_access_key", wanted, check=True)["changed"]
+    made = run("s3_access_key", wanted)
+    assert made["changed"]
+    assert "credentials" not in made
+    assert signs(choosing.settings, Credentials(**pair))
+    assert not run("s3_access_key", wanted)["changed"]
+
+
+def test_a_disabled_user_keeps_its_key_and_comes_back(choosing: Server, name: str) -> None:
+    run("s3_user", options(choosing, name=name, status="enabled"))
+    pair = run("s3_access_key", options(choosing, user=name))["credentials"]
+    off = options(choosing, name=name, status="disabled")
+    assert [run("s3_user", off)["changed"] for _ in range(2)] == [True, False]
+    assert run("s3_user", {**off, "status": "enabled"})["differences"] == ["status"]
+    assert not run("s3_access_key", options(choosing, user=name, **pair))["changed"]
+
+
+def test_names_that_rustfs_refuses_are_refused_with_its_own_names(telling: Server, name: str) -> None:
+    with pytest.raises(ModuleFailedError, match="right: s3:GetBucketLifecycle"):
+        run("s3_policy", options(telling, name=name, document=document("s3:GetLifecycleConfiguration")))
+    with pytest.raises(ModuleFailedError, match=r"partial wildcard 's3:Get\*'"):
+        run("s3_policy", options(telling, name=name, document=document("s3:Get*")))
+    # And the server does refuse them: the list is its own.
+    with pytest.raises(ModuleFailedError, match="invalid action"):
+        run(
+            "s3_policy",
+            options(telling, name=name, document=document("s3:GetLifecycleConfiguration"), unknown_actions="allow"),
+        )
+
+
 def test_iam_refuses_a_chosen_pair_with_what_to_do(weed: Server, name: str) -> None:
     run("s3_user", options(weed, name=name))
     with pytest.raises(ModuleFailedError, match="never takes a chosen pair"):

@@ -201,10 +201,7 @@ class IamDriver:
             RefusedError: A chosen pair was asked for: IAM always generates.
         """
         if wanted is not None:
-            raise errors.RefusedError(
-                f"key {wanted.access_key_id} of user {user} is not there, and IAM never takes a chosen pair",
-                "leave access_key_id and secret_access_key out: a pair is made and returned once; store that",
-            )
+            raise errors.RefusedError(f"key {wanted.access_key_id} of user {user}: IAM never takes a chosen pair")
         with self._doing(f"create a key for user {user}"):
             made = self._iam.create_access_key(UserName=user)["AccessKey"]
         return Credentials(made["AccessKeyId"], made["SecretAccessKey"])

@@ -136,31 +136,49 @@ def _removed(driver: AccessDriver, wanted: WantedKey, check: bool) -> KeyOutcome
 
 def _made(driver: AccessDriver, wanted: WantedKey, check: bool) -> KeyOutcome:
     """The declared key is not there, or none was declared."""
-    replaced: list[AccessKey] = []
+    if wanted.pair is None and wanted.access_key_id:
+        raise errors.NotFoundError(
+            f"user {wanted.user} has no key {wanted.access_key_id}",
+            "give secret_access_key too to have it made, or leave both out to have a new pair returned",
+        )
+    return make_key(driver, wanted, [] if wanted.pair else driver.keys_of(wanted.user), check)
+
+
+def make_key(driver: AccessDriver, wanted: WantedKey, in_the_way: list[AccessKey], check: bool) -> KeyOutcome:
+    """Make a key: the declared pair where the store takes it, else a new one.
+
+    Args:
+        driver: The store.
+        wanted: The declaration.
+        in_the_way: Keys of the user that an undeclared one would stand beside though the caller holds none of them.
+        check: Only report.
+
+    Raises:
+        ConflictError: Such keys exist, and replacing them was not asked for.
+        NotFoundError: No such user.
+        RefusedError: The store takes no chosen pair, and replacing it was not asked for.
+    """
     warnings: list[str] = []
     if wanted.pair and CHOSEN_KEYS not in driver.features:
         if wanted.if_lost == "fail":
-            driver.create_key(wanted.user, wanted.pair, wanted.description)  # says why it can not
+            raise errors.RefusedError(
+                f"key {wanted.key_id} of user {wanted.user} is not there, and this store never takes a chosen pair",
+                "leave access_key_id and secret_access_key out to have a pair made and returned once, "
+                "or on_lost_secret: replace",
+            )
         warnings.append(f"key {wanted.key_id} of user {wanted.user} is gone; another pair takes its place: store it")
         wanted = dataclasses.replace(wanted, pair=None)
-    elif wanted.pair is None:
-        if wanted.access_key_id:
-            raise errors.NotFoundError(
-                f"user {wanted.user} has no key {wanted.access_key_id}",
-                "give secret_access_key too to have it made, or leave both out to have a new pair returned",
-            )
-        replaced = driver.keys_of(wanted.user)
-        if replaced and wanted.if_lost == "fail":
-            names = ", ".join(sorted(one.access_key_id for one in replaced))
-            raise errors.ConflictError(
-                f"user {wanted.user} already has the key {names}, and no access_key_id was given for it",
-                "give access_key_id and secret_access_key from where the first run stored them, or "
-                "on_lost_secret: replace to make a new pair and remove the old",
-            )
+    elif in_the_way and wanted.if_lost == "fail":
+        names = ", ".join(sorted(one.access_key_id for one in in_the_way))
+        raise errors.ConflictError(
+            f"user {wanted.user} already has the key {names}, and no access_key_id was given for it",
+            "give access_key_id and secret_access_key from where the first run stored them, or "
+            "on_lost_secret: replace to make a new pair and remove the old",
+        )
     if driver.user(wanted.user) is None and not check:
         raise errors.NotFoundError(f"no user {wanted.user} to make a key for", "create it first with s3_user")
     enabled = wanted.enabled is not False
-    before = [_shown(one.enabled, one.parent, one.access_key_id) for one in replaced] or None
+    before = [_shown(one.enabled, one.parent, one.access_key_id) for one in in_the_way] or None
     name = wanted.key_id or "(to be made)"
     made: Credentials | None = None
     if not check:
@@ -168,7 +186,7 @@ def _made(driver: AccessDriver, wanted: WantedKey, check: bool) -> KeyOutcome:
         name = made.access_key_id
         if not enabled:
             driver.set_key_enabled(AccessKey(name, wanted.user), False, made.secret_access_key)
-        for old in replaced:
+        for old in in_the_way:
             driver.remove_key(old)
     state = _state(wanted.user, made.access_key_id if made else wanted.key_id, enabled)
     return KeyOutcome(

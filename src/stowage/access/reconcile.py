@@ -130,6 +130,8 @@ def reconcile_user(driver: AccessDriver, wanted: WantedUser, *, check: bool = Fa
     warnings = _policies_that_are_missing(driver, wanted, fields, check)
     if not check:
         _apply_user(driver, wanted, current, fields)
+        if differences:
+            _read_user_back(driver, wanted)
     if not wanted.present:
         return Outcome(wanted.name, differences, {"state": "absent"}, warnings)
     had = current or User(wanted.name)
@@ -177,6 +179,13 @@ def _apply_user(driver: AccessDriver, wanted: WantedUser, current: User | None, 
             driver.detach(wanted.name, removed)
     if "status" in fields:
         driver.set_user_enabled(wanted.name, bool(wanted.enabled))
+
+
+def _read_user_back(driver: AccessDriver, wanted: WantedUser) -> None:
+    left = plan_user(driver.user(wanted.name), wanted)
+    if left:
+        shown = "; ".join(f"{one.field} is {one.before}, not {one.after}" for one in left)
+        raise errors.ServerFaultError(f"user {wanted.name}: the server accepted the change but holds another: {shown}")
 
 
 def _status(enabled: bool) -> str:
