@@ -10,9 +10,8 @@ def test_service_runs_and_starts_at_boot(host):
 
 
 def test_configuration_is_what_caddy_calls_valid(host):
-    assert host.run(
-        "env XDG_DATA_HOME=/run/v XDG_CONFIG_HOME=/run/v caddy validate --adapter caddyfile --config /etc/caddy/Caddyfile"
-    ).succeeded
+    own_folders = "env XDG_DATA_HOME=/run/v XDG_CONFIG_HOME=/run/v"
+    assert host.run(f"{own_folders} caddy validate --adapter caddyfile --config /etc/caddy/Caddyfile").succeeded
 
 
 def test_nobody_sets_host_on_the_way(host):

@@ -14,14 +14,21 @@ def test_service_runs_and_starts_at_boot(host):
 
 
 def test_database_belongs_to_its_own_role(host):
-    owner = query(host, "select rolname from pg_roles r join pg_database d on d.datdba = r.oid "
-                        "where datname = 'aggredator-filator'")
+    owner = query(
+        host,
+        "select rolname from pg_roles r join pg_database d on d.datdba = r.oid where datname = 'aggredator-filator'",
+    )
     assert owner == "filator"
 
 
 def test_passwords_are_kept_as_scram(host):
-    assert query(host, "select count(*) from pg_authid where rolpassword is not null "
-                       "and rolpassword not like 'SCRAM-SHA-256%'") == "0"
+    assert (
+        query(
+            host,
+            "select count(*) from pg_authid where rolpassword is not null and rolpassword not like 'SCRAM-SHA-256%'",
+        )
+        == "0"
+    )
 
 
 def test_role_has_no_right_beyond_its_database(host):
