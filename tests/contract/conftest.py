@@ -107,7 +107,8 @@ _SERVERS = ("weed", "juicefs", "double", "rustfs")
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """One table for ``make contract``: behaviour by server, with passed, failed, or why it was not tried."""
-    if not os.environ.get("STOWAGE_CONTRACT_TABLE"):
+    whole = [one.rstrip("/") for one in terminalreporter.config.args] == ["tests/contract"]
+    if not (whole or os.environ.get("STOWAGE_CONTRACT_TABLE")):
         return
     words = {"passed": "passed", "failed": "FAILED", "error": "FAILED", "skipped": "not tried"}
     table: dict[str, dict[str, str]] = {}

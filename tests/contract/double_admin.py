@@ -39,12 +39,16 @@ def _normalised(document: dict[str, Any]) -> dict[str, Any]:
     def shuffled(value: Any) -> list[Any]:
         items = list(dict.fromkeys(value if isinstance(value, list) else [value]))
         random.shuffle(items)
-        return ["s3:*" if one == "*" else one for one in items]
+        return items
 
     statements = document["Statement"] if isinstance(document["Statement"], list) else [document["Statement"]]
     made = []
     for one in statements:
-        statement = {"Sid": one.get("Sid", ""), "Effect": one["Effect"], "Action": shuffled(one["Action"])}
+        statement = {
+            "Sid": one.get("Sid", ""),
+            "Effect": one["Effect"],
+            "Action": ["s3:*" if name == "*" else name for name in shuffled(one["Action"])],
+        }
         if "Resource" in one:
             statement["Resource"] = shuffled(one["Resource"])
         made.append({**statement, "Condition": one.get("Condition", {})})
@@ -103,6 +107,10 @@ class Access:
             for action in one["Action"] if isinstance(one["Action"], list) else [one["Action"]]:
                 if action not in RUSTFS_S3 and action not in ("*", "s3:*") and not action.startswith("admin:"):
                     raise RefusedError(400, "InvalidRequest", f"io error: invalid action: invalid action: '{action}'")
+            resources = one.get("Resource", [])
+            for resource in resources if isinstance(resources, list) else [resources]:
+                if not resource.startswith("arn:aws:s3:::"):
+                    raise RefusedError(400, "InvalidRequest", f"io error: invalid resource, pattern: '{resource}'")
         self.policies[query["name"]] = json.loads(json.dumps(body))
 
     def _delete_remove_canned_policy(self, _caller: str, query: dict[str, str], _body: Any) -> None:

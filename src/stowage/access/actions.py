@@ -96,6 +96,7 @@ class ActionRules:
         case_sensitive: Whether ``s3:getobject`` is another name than ``s3:GetObject``.
         star_is_s3: Whether ``*`` is stored as ``s3:*``.
         single_family: Whether the actions of one statement must share their prefix.
+        bare_star_resource: Whether ``*`` alone is a resource; RustFS and MinIO want ``arn:aws:s3:::*`` (seen live).
     """
 
     server: str
@@ -104,6 +105,7 @@ class ActionRules:
     case_sensitive: bool = False
     star_is_s3: bool = False
     single_family: bool = False
+    bare_star_resource: bool = True
 
     def known_spelling(self, action: str) -> str:
         """The server's own spelling of an action that differs at most in case; else the action unchanged."""
@@ -114,9 +116,15 @@ class ActionRules:
 
 
 RUSTFS = ActionRules(
-    "RustFS", RUSTFS_S3, partial_wildcards=False, case_sensitive=True, star_is_s3=True, single_family=True
+    "RustFS",
+    RUSTFS_S3,
+    partial_wildcards=False,
+    case_sensitive=True,
+    star_is_s3=True,
+    single_family=True,
+    bare_star_resource=False,
 )
-MINIO = ActionRules("MinIO", MINIO_S3, case_sensitive=True)
+MINIO = ActionRules("MinIO", MINIO_S3, case_sensitive=True, bare_star_resource=False)
 AWS = ActionRules("IAM", AWS_S3)
 
 

@@ -162,13 +162,13 @@ def _statement_complaints(statement: Document, rules: ActionRules, bucket_policy
     families = {one.partition(":")[0] for one in actions if ":" in one}
     if rules.single_family and len(families) > 1:
         found.append(f"mixes {' and '.join(sorted(families))} actions; {rules.server} wants one statement for each")
-    found += _resource_complaints(statement, families, bucket_policy)
+    found += _resource_complaints(statement, families, rules, bucket_policy)
     if bucket_policy != bool(statement.get("Principal") or statement.get("NotPrincipal")):
         found.append("needs a Principal" if bucket_policy else "has a Principal, which only bucket policies may")
     return found
 
 
-def _resource_complaints(statement: Document, families: set[str], bucket_policy: bool) -> list[str]:
+def _resource_complaints(statement: Document, families: set[str], rules: ActionRules, bucket_policy: bool) -> list[str]:
     resources = [str(one) for key in ("Resource", "NotResource") for one in as_list(statement.get(key))]
     if bool(as_list(statement.get("Resource"))) and bool(as_list(statement.get("NotResource"))):
         return ["has both Resource and NotResource"]
@@ -176,7 +176,7 @@ def _resource_complaints(statement: Document, families: set[str], bucket_policy:
         return ["needs a Resource"] if bucket_policy or families <= {"s3"} else []
     if families and not families <= {"s3"}:
         return []
-    wrong = [one for one in resources if one != "*" and not _RESOURCE.match(one)]
+    wrong = [one for one in resources if not _RESOURCE.match(one) and (one != "*" or not rules.bare_star_resource)]
     return [f"Resource {one!r} must be {_ARN} and a bucket, with /keys or without" for one in wrong]
 
 

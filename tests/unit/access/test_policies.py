@@ -204,6 +204,15 @@ def test_a_malformed_document_is_refused_with_what_is_wrong(change: dict[str, An
     assert words in caught.value.message
 
 
+def test_a_bare_star_is_a_resource_for_iam_only() -> None:
+    statement = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}
+    document = {"Version": "2012-10-17", "Statement": [statement]}
+    check(document, "p", AWS)
+    for rules in (MINIO, RUSTFS):
+        with pytest.raises(errors.BadInputError, match=r"Resource '\*' must be arn:aws:s3:::"):
+            check(document, "p", rules)
+
+
 def test_a_good_document_passes_on_every_server() -> None:
     for rules in (AWS, MINIO, RUSTFS):
         check(DOCUMENT, "p", rules)
