@@ -328,8 +328,8 @@ def archive(lab: Lab, *, quick: bool) -> None:
 
 FILL = """
 INSERT INTO attachments
-  (uuid, checksum, created_at, updated_at, mime_type, filename, store, identifier_in_store, size, crc32)
-SELECT u, encode(sha256('0123456789'), 'hex'), t, t, 'text/plain', 'old.txt', 'db', u, 10, 2793719750
+  (uuid, checksum, created_at, updated_at, mime_type, filename, store, identifier_in_store, size)
+SELECT u, encode(sha256('0123456789'), 'hex'), t, t, 'text/plain', 'old.txt', 'db', u, 10
 FROM (SELECT encode(sha256(n::text::bytea), 'hex') AS u, timestamptz '2021-01-01' + n * interval '1 second' AS t
       FROM generate_series(1, {count}) AS n) AS old;
 INSERT INTO attachment_blobs (id, attachment_id, blob)

@@ -77,10 +77,22 @@ def make_site(
 ) -> Iterator[MakeSite]:
     """Build sites; all are closed at the end of the session."""
     sites: list[Site] = []
+    # Migrated once, copied for each site: the migration itself has tests of its own.
+    template = servers.Filator(
+        {
+            "FILATOR_DATABASE_URL": postgres.create("migrated"),
+            "FILATOR_REDIS_URL": redis.url,
+            "STORAGES_CONFIGURATIONS": '[{"name": "db", "type": "db"}]',
+        }
+    )
+    template.run("migrate")
+    template.close()
 
-    def make(storages: Any = "s3", *, app: str | None = None, start: bool = True, **settings: str) -> Site:
+    def make(
+        storages: Any = "s3", *, app: str | None = None, start: bool = True, migrated: bool = True, **settings: str
+    ) -> Site:
         name = f"t{secrets.token_hex(6)}"
-        database = postgres.create(name)
+        database = postgres.create(name, template="migrated" if migrated else "template1")
         s3 = weed.client()
         s3.create_bucket(Bucket=name)
         entries = {
@@ -105,7 +117,7 @@ def make_site(
         )
         sites.append(site)
         if start:
-            site.app.start()
+            site.app.start(migrate=False)
         return site
 
     yield make

@@ -128,11 +128,10 @@ class Postgres(Process):
         ready = [str(POSTGRES_BIN / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         wait_for(lambda: subprocess.run(ready, check=False).returncode == 0, "PostgreSQL")
 
-    def create(self, name: str) -> str:
+    def create(self, name: str, *, template: str = "template1") -> str:
         assert POSTGRES_BIN is not None
-        subprocess.run(
-            [POSTGRES_BIN / "createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "filator", name], check=True
-        )
+        place = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "filator"]
+        subprocess.run([POSTGRES_BIN / "createdb", *place, "-T", template, name], check=True)
         return f"postgresql://filator:x@127.0.0.1:{self.port}/{name}"
 
     def close(self) -> None:
@@ -246,14 +245,16 @@ class Filator(Process):
         }
 
     def run(self, *arguments: str, check: bool = True, **extra: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        done = subprocess.run(
             [str(VENV_BIN / "filator"), *arguments],
             env={**self.env, **extra},
-            check=check,
+            check=False,
             capture_output=True,
             text=True,
             timeout=120,
         )
+        assert not check or done.returncode == 0, done.stderr
+        return done
 
     def start(self, *, migrate: bool = True) -> Filator:
         if migrate:

@@ -28,7 +28,7 @@ SHORT = {"FILATOR_ORPHAN_GRACE_SECONDS": "1", "FILATOR_INTENT_GRACE_SECONDS": "1
 def crashing(make_site: MakeSite, kind: str, point: str) -> Site:
     site = make_site(kind, app="crash_app:create_app", start=False, FILATOR_GC_GRACE_SECONDS="0")
     site.app.env["CRASH_AT"] = point
-    site.app.start()
+    site.app.start(migrate=False)
     return site
 
 
@@ -42,8 +42,7 @@ def restart(site: Site) -> None:
 
 def clean(site: Site) -> None:
     time.sleep(1.2)
-    for name in ("intents", "orphans", "collect"):
-        sweep(site, name, **SHORT)
+    sweep(site, **SHORT)
 
 
 @pytest.mark.parametrize(
@@ -99,11 +98,11 @@ def test_a_killed_replacement_leaves_the_old_file(make_site: MakeSite, kind: str
     if kind == "db" and point == "after-object":
         point = "db-row"
     site = make_site(kind, start=False, app="crash_app:create_app", FILATOR_GC_GRACE_SECONDS="0")
-    site.app.start()
+    site.app.start(migrate=False)
     item = post(site, b"the old bytes")
     site.app.stop()
     site.app.env["CRASH_AT"] = point
-    site.app.start()
+    site.app.start(migrate=False)
     with pytest.raises(requests.RequestException):
         put(site, item["uuid"], LARGE)
     restart(site)
@@ -148,7 +147,7 @@ def test_collection_killed_between_object_and_entry_finishes_next_time(make_site
 @pytest.mark.parametrize("point", ["archive-committing", "archive-batch"])
 def test_an_archive_deletion_goes_on_where_it_was_killed(make_site: MakeSite, point: str) -> None:
     site = make_site("db", app="crash_app:create_app", start=False)
-    site.app.start()
+    site.app.start(migrate=False)
     uuids = [post(site, b"x")["uuid"] for _ in range(5)]
     age(site, *uuids)
     kept = post(site, b"kept")
@@ -156,7 +155,7 @@ def test_an_archive_deletion_goes_on_where_it_was_killed(make_site: MakeSite, po
     fetch(site, tx)
     site.app.stop()
     site.app.env["CRASH_AT"] = point
-    site.app.start()
+    site.app.start(migrate=False)
     url = f"{site.url}/attachments/archive/{tx['uuid']}"
     with contextlib.suppress(requests.RequestException):
         requests.delete(url, params={"message": "m"}, timeout=20)

@@ -19,7 +19,7 @@ BOUNDARY = b'--b\r\nContent-Disposition: form-data; name="body"; filename="a"\r\
 
 
 def test_migrate_reports_and_checks(make_site: MakeSite) -> None:
-    app = make_site("db", start=False).app
+    app = make_site("db", start=False, migrated=False).app
     assert app.run("migrate", "--check", check=False).returncode == 3
     assert re.fullmatch(r"migrated from nothing to \d+\n", app.run("migrate").stdout)
     assert re.fullmatch(r"already at \d+\n", app.run("migrate").stdout)
@@ -30,7 +30,7 @@ def test_migrate_reports_and_checks(make_site: MakeSite) -> None:
 
 
 def test_two_hosts_may_migrate_at_once(make_site: MakeSite) -> None:
-    app = make_site("db", start=False).app
+    app = make_site("db", start=False, migrated=False).app
     command = [str(servers.VENV_BIN / "filator"), "migrate"]
     both = [subprocess.Popen(command, env=app.env, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     texts = sorted(process.communicate(timeout=60)[0].split()[0] for process in both)
@@ -150,7 +150,7 @@ def test_sigterm_finishes_the_running_upload_and_exits_0(make_site: MakeSite) ->
         stopper.join()
     assert answer.startswith(b"HTTP/1.1 201 "), answer
     assert codes == [0]
-    site.app.start()
+    site.app.start(migrate=False)
     uuid = re.search(rb'"uuid":"([0-9a-f]{64})"', answer)
     assert uuid
     assert get(site, uuid[1].decode()).content == data

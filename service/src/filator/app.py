@@ -26,12 +26,13 @@ from filator.errors import Conflict, NotFound, StorageError, TooLarge, Unprocess
 from filator.form import FORM_OVERHEAD, FormReader
 from filator.gateway import App, Client, Gateway, Receive, Scope, Send, send_json
 from filator.health import Health
+from filator.intake import Request
 from filator.ranges import disposition
 from filator.settings import Settings, load_settings
 from filator.storages.registry import Registry
 from filator.times import now
 from filator.tokens import Gate, read_tokens
-from filator.upload import Request, Uploader
+from filator.upload import Uploader
 
 log = structlog.get_logger()
 

@@ -16,23 +16,23 @@ from filator.models import Attachment, Pointer
 
 COLUMNS = (
     "uuid, checksum, created_at, updated_at, tags, metadata, delete_at, mime_type, filename, "
-    "store, identifier_in_store, bucket, version_id, size, crc32, generation"
+    "store, identifier_in_store, bucket, version_id, size, generation"
 )
 _FIND = f"SELECT {COLUMNS} FROM attachments WHERE uuid = $1"  # noqa: S608 - constants only
 _INSERT = (
     f"INSERT INTO attachments ({COLUMNS}) "  # noqa: S608
-    "VALUES ($1,$2,$3,$4,$5::jsonb,$6::jsonb,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16) "
+    "VALUES ($1,$2,$3,$4,$5::jsonb,$6::jsonb,$7,$8,$9,$10,$11,$12,$13,$14,$15) "
     "ON CONFLICT (uuid) DO NOTHING RETURNING uuid"
 )
 # The blob row is written only if the file's row is: a taken uuid leaves nothing behind.
 _INSERT_BLOB = (
     f"WITH row AS ({_INSERT}) INSERT INTO attachment_blobs (id, attachment_id, seq, blob) "  # noqa: S608
-    "SELECT $11, uuid, 0, $17 FROM row RETURNING attachment_id"
+    "SELECT $11, uuid, 0, $16 FROM row RETURNING attachment_id"
 )
 _UPDATE = (
     "UPDATE attachments SET checksum=$2, created_at=$3, updated_at=$4, tags=$5::jsonb, metadata=$6::jsonb, "
     "delete_at=$7, mime_type=$8, filename=$9, store=$10, identifier_in_store=$11, bucket=$12, version_id=$13, "
-    "size=$14, crc32=$15, generation=$16 WHERE uuid=$1"
+    "size=$14, generation=$15 WHERE uuid=$1"
 )
 _GC = "INSERT INTO blob_gc (store, bucket, identifier, version_id, not_before) VALUES ($1,$2,$3,$4,$5)"
 # What a broken connection raises: the outcome of the statement is then unknown.
@@ -77,7 +77,7 @@ async def open_pool(url: str, *, size: int, name: str) -> asyncpg.Pool:
 def row_to_attachment(row: Any) -> Attachment:
     """Turn a row of COLUMNS into an Attachment."""
     (uuid, checksum, created, updated, tags, metadata, delete_at, mime, filename, *rest) = row
-    store, identifier, bucket, version, size, crc, generation = rest
+    store, identifier, bucket, version, size, generation = rest
     return Attachment(
         uuid,
         checksum,
@@ -90,7 +90,6 @@ def row_to_attachment(row: Any) -> Attachment:
         filename,
         Pointer(store, bucket, identifier, version),
         size,
-        crc,
         generation,
     )
 
@@ -112,7 +111,6 @@ def _values(item: Attachment) -> tuple[object, ...]:
         where.bucket,
         where.version_id,
         item.size,
-        item.crc32,
         item.generation,
     )
 

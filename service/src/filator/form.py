@@ -66,7 +66,8 @@ class FormReader:
         self._settings = settings
         self._received = 0
         self._started = time.monotonic()
-        self._waiting: asyncio.Timeout | None = None
+        self._waiting: asyncio.Task[Any] | None = None
+        self._silent = False
         self._stopped = False
         self.fields: dict[str, str] = {}
         self.metadata: dict[str, str] = {}
@@ -82,21 +83,41 @@ class FormReader:
         """End the upload from outside: the source raises, as a client that went silent would make it."""
         self._stopped = True
         if self._waiting is not None:
-            self._waiting.reschedule(asyncio.get_running_loop().time())
+            self._waiting.cancel()
+
+    def _timed_out(self) -> None:
+        self._silent = True
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    async def _next(self) -> MutableMapping[str, Any]:
+        """Wait for the next message, not longer than idle_seconds.
+
+        asyncio.timeout written out: this runs 16,000 times a GiB, where the context manager took 0.2 CPU-seconds.
+        """
+        task = self._waiting = asyncio.current_task()
+        timer = asyncio.get_running_loop().call_later(self._settings.idle_seconds, self._timed_out)
+        try:
+            return await self._receive()
+        except asyncio.CancelledError:
+            if not (self._silent or self._stopped):
+                raise
+            if task is not None:
+                task.uncancel()
+            if self._stopped:
+                raise ClientGone from None
+            raise RequestTimeout(
+                f"Nothing came for {self._settings.idle_seconds:g} seconds; the upload was given up"
+            ) from None
+        finally:
+            self._waiting = None
+            timer.cancel()
 
     async def _body(self) -> AsyncIterator[bytes]:
         limit = self._settings.max_body_bytes + FORM_OVERHEAD
         rate = self._settings.min_upload_rate
         while True:
-            try:
-                async with asyncio.timeout(self._settings.idle_seconds) as self._waiting:
-                    message = await self._receive()
-            except TimeoutError:
-                if self._stopped:
-                    raise ClientGone from None
-                raise RequestTimeout(
-                    f"Nothing came for {self._settings.idle_seconds:g} seconds; the upload was given up"
-                ) from None
+            message = await self._next()
             if self._stopped or message["type"] == "http.disconnect":
                 raise ClientGone
             chunk = message.get("body", b"")

@@ -42,7 +42,6 @@ class Attachment:
     filename: str
     pointer: Pointer
     size: int
-    crc32: int
     generation: int = 1
 
     def expired(self, moment: datetime) -> bool:

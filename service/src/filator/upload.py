@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
-import re
 import secrets
-import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 
 import structlog
@@ -19,151 +15,19 @@ from filator import metrics
 from filator.budget import ByteBudget
 from filator.crashpoints import reach
 from filator.database import Rows
-from filator.errors import StopUpload, StorageError, Unavailable, Unprocessable
-from filator.form import FormReader, check_metadata, header_metadata
-from filator.mime import SNIFF_BYTES, detect
+from filator.errors import StorageError, Unavailable
+from filator.form import FormReader
+from filator.intake import BLOCK, Identical, Request, Upload, source
 from filator.models import Attachment, Pointer
-from filator.settings import MIB, Settings, valid_key_prefix
+from filator.settings import Settings
 from filator.storages.base import ExternalStore, Store
 from filator.storages.blobs import ROW_BYTES, BlobStore
 from filator.storages.registry import Registry
-from filator.times import now, parse_delete_at
+from filator.times import now
 
 log = structlog.get_logger()
 
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-# Blocks handed to the storage: crossing into obstore with 64 KiB pieces cost a third more CPU than joining them.
-BLOCK = MIB
 _BEAT = timedelta(minutes=10)
-
-
-class _Identical(StopUpload):
-    """The bytes are those the row already has."""
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What an upload says besides its body.
-
-    Attributes:
-        uuid: of a PUT; None for POST.
-        headers: raw ASGI headers.
-        query: parameters of the address.
-        length: Content-Length, None when chunked.
-    """
-
-    uuid: str | None
-    headers: list[tuple[bytes, bytes]]
-    query: dict[str, str]
-    length: int | None
-
-
-class _Digest:
-    """sha256, crc32 (for the ZIP of an archive) and the first bytes of a file, while it passes."""
-
-    def __init__(self) -> None:
-        self._sha = hashlib.sha256()
-        self.crc = 0
-        self.size = 0
-        self.head = b""
-
-    def feed(self, block: bytes | bytearray) -> None:
-        if self.size == 0:
-            self.head = bytes(block[:SNIFF_BYTES])
-        self._sha.update(block)
-        self.crc = zlib.crc32(block, self.crc)
-        self.size += len(block)
-
-    @property
-    def checksum(self) -> str:
-        return self._sha.hexdigest()
-
-
-class _Upload:
-    """One request on its way to a storage."""
-
-    def __init__(self, settings: Settings, request: Request, form: FormReader, old: Attachment | None) -> None:
-        self._settings = settings
-        self._request = request
-        self.form = form
-        self.old = old
-        self.uuid = request.uuid or secrets.token_hex(32)
-        self.started = now()
-        self.created = self.started if old is None else old.created_at
-        # A PUT may meet bytes under its uuid that readers still use, even when no row was found just now.
-        self.replacing = request.uuid is not None
-        self.length = request.length
-        self.digest = _Digest()
-        self.prefix_used: str | None = None
-
-    def prefix(self) -> str | None:
-        """Return store_prefix, from the address or from the fields that came so far."""
-        text = self.form.fields.get("store_prefix") or self._request.query.get("store_prefix")
-        if text and not valid_key_prefix(text):
-            raise Unprocessable(
-                "store_prefix may hold letters, digits, '.', '_', '-' and '/' between words, at most 200 characters"
-            )
-        return text or None
-
-    def finish(self) -> Attachment:
-        """Check the fields and the checksum once the whole form is in.
-
-        Raises:
-            Unprocessable: a field is wrong or the bytes are not the expected ones.
-            _Identical: a PUT of the bytes that are already there.
-        """
-        form, request = self.form, self._request
-        self.prefix()
-        expected = (form.fields.get("expected_sha256") or request.query.get("expected_sha256") or "").lower()
-        if expected and not _SHA256.fullmatch(expected):
-            raise Unprocessable("expected_sha256 must be 64 hex characters")
-        checksum = self.digest.checksum
-        if expected and expected != checksum:
-            raise Unprocessable(f"The bytes have sha256 {checksum}, expected was {expected}")
-        item = self.describe(checksum)
-        if self.old is not None and self.old.checksum == checksum and self.old.size == self.digest.size:
-            raise _Identical
-        return item
-
-    def describe(self, checksum: str) -> Attachment:
-        """Build the row, without its pointer."""
-        form, settings = self.form, self._settings
-        metadata = check_metadata({**header_metadata(self._request.headers), **form.metadata}, settings)
-        text = form.fields.get("delete_at", self._request.query.get("delete_at"))
-        try:
-            if text is not None:
-                delete_at = parse_delete_at(text, settings.timezone, self.started)
-            elif self._request.uuid is None:
-                delete_at = self.started + timedelta(seconds=settings.default_lifetime)
-            else:
-                delete_at = None
-        except ValueError as exc:
-            raise Unprocessable(str(exc)) from None
-        filename = form.filename or "file"
-        return Attachment(
-            uuid=self.uuid,
-            checksum=checksum,
-            created_at=self.created,
-            updated_at=self.started,
-            tags="[]",
-            metadata=json.dumps(metadata, ensure_ascii=False),
-            delete_at=delete_at,
-            mime_type=detect(self.digest.head, form.declared, filename),
-            filename=filename,
-            pointer=Pointer("", None, "", None),
-            size=self.digest.size,
-            crc32=self.digest.crc,
-        )
-
-    @property
-    def keep(self) -> frozenset[str]:
-        """What a PUT leaves as it was, because the request does not say otherwise."""
-        kept = set()
-        if "delete_at" not in self.form.fields and "delete_at" not in self._request.query:
-            kept.add("delete_at")
-        if not self.form.metadata and not header_metadata(self._request.headers):
-            kept.add("metadata")
-        return frozenset(kept)
 
 
 class Uploader:
@@ -241,7 +105,7 @@ class Uploader:
                 old = await self._rows.find(request.uuid)
                 if old is not None and old.expired(now()):
                     old = None
-            upload = _Upload(self._settings, request, form, old)
+            upload = Upload(self._settings, request, form, old)
             chunks = form.chunks()
             head = bytearray()
             complete = True
@@ -255,12 +119,12 @@ class Uploader:
                     upload.digest.feed(head)
                     return await self._small(upload, bytes(head))
                 return await self._large(upload, head, chunks)
-            except _Identical:
+            except Identical:
                 return await self._touch(upload)
 
     # -- files that fit into memory --------------------------------------------------------------------------
 
-    async def _small(self, upload: _Upload, data: bytes) -> tuple[Attachment, bool]:
+    async def _small(self, upload: Upload, data: bytes) -> tuple[Attachment, bool]:
         item = upload.finish()
         for store in self._registry.candidates():
             try:
@@ -283,7 +147,7 @@ class Uploader:
         log.warning("storage refused an upload", storage=store.name, reason=str(exc))
 
     async def _commit(
-        self, upload: _Upload, item: Attachment, store: Store, data: bytes | None, intent: str | None = None
+        self, upload: Upload, item: Attachment, store: Store, data: bytes | None, intent: str | None = None
     ) -> tuple[Attachment, bool]:
         blob = data if isinstance(store, BlobStore) and data is not None else None
         # A single statement commits by itself: one round trip instead of four. A uuid that is taken (by an expired
@@ -322,7 +186,7 @@ class Uploader:
         metrics.UPLOADED.labels(item.pointer.store).inc(item.size)
         return item, old is None
 
-    async def _touch(self, upload: _Upload) -> tuple[Attachment, bool]:
+    async def _touch(self, upload: Upload) -> tuple[Attachment, bool]:
         """Answer a PUT of the same bytes: the description follows the request, no byte is written."""
         assert upload.old is not None
         item = upload.describe(upload.old.checksum)
@@ -337,7 +201,7 @@ class Uploader:
 
     # -- files that stream -----------------------------------------------------------------------------------
 
-    async def _large(self, upload: _Upload, head: bytearray, chunks: AsyncIterator[bytes]) -> tuple[Attachment, bool]:
+    async def _large(self, upload: Upload, head: bytearray, chunks: AsyncIterator[bytes]) -> tuple[Attachment, bool]:
         refused: list[Store] = []
         for store in self._registry.candidates():
             # Once the stream flows it cannot be sent again: ask before whether the storage lives.
@@ -356,14 +220,14 @@ class Uploader:
         else:
             raise Unavailable("No storage takes files now")
         upload.prefix_used = upload.prefix()
-        source = _source(upload, head, chunks)
+        blocks = source(upload, head, chunks)
         if isinstance(store, BlobStore):
-            return await self._large_blob(upload, store, pointer, source)
+            return await self._large_blob(upload, store, pointer, blocks)
         assert isinstance(store, ExternalStore)
-        return await self._large_external(upload, store, pointer, source)
+        return await self._large_external(upload, store, pointer, blocks)
 
     async def _large_blob(
-        self, upload: _Upload, store: BlobStore, pointer: Pointer, source: AsyncIterator[bytes]
+        self, upload: Upload, store: BlobStore, pointer: Pointer, source: AsyncIterator[bytes]
     ) -> tuple[Attachment, bool]:
         async with store.streams:
             item: Attachment | None = None
@@ -384,7 +248,7 @@ class Uploader:
         return self._done(saved, old)
 
     async def _large_external(
-        self, upload: _Upload, store: ExternalStore, pointer: Pointer, source: AsyncIterator[bytes]
+        self, upload: Upload, store: ExternalStore, pointer: Pointer, source: AsyncIterator[bytes]
     ) -> tuple[Attachment, bool]:
         intent = secrets.token_hex(16)
         async with self._rows.connection() as connection:
@@ -432,27 +296,3 @@ class Uploader:
                 await connection.execute("DELETE FROM upload_intents WHERE id = $1", intent)
         except Unavailable:
             log.warning("intent left for the sweep", intent=intent)
-
-
-async def _source(upload: _Upload, head: bytearray, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield blocks of one MiB (the last may be shorter); raises at the end when the file must not be kept."""
-    assert BLOCK == ROW_BYTES
-    while len(head) > BLOCK:
-        block = bytes(head[:BLOCK])
-        del head[:BLOCK]
-        upload.digest.feed(block)
-        yield block
-    async for chunk in chunks:
-        head += chunk
-        if len(head) >= BLOCK:
-            block = bytes(head[:BLOCK])
-            del head[:BLOCK]
-            upload.digest.feed(block)
-            yield block
-    upload.digest.feed(head)
-    # Before the last block: what raises here keeps the storage from completing the object.
-    upload.finish()
-    if upload.prefix() != upload.prefix_used:
-        raise Unprocessable("store_prefix came after a large file; send it before the file or in the address")
-    if head:
-        yield bytes(head)

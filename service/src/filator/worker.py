@@ -54,10 +54,11 @@ async def sweeper(settings: Settings, *, name: str) -> AsyncIterator[dict[str, S
     try:
         yield {
             "expire": work.expire,
-            "collect": work.collect,
             "intents": work.intents,
             "archives": archives.resume,
             "orphans": work.orphans,
+            # Last: it removes what the others found.
+            "collect": work.collect,
         }
     finally:
         await registry.close()
