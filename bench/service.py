@@ -1,7 +1,7 @@
 """`make bench-service`: the file service beside plain S3 and its peers, in one alternating run on loopback.
 
 Ratio = the same bytes straight to the S3 server, divided by the same through filator: once by wall clock (median of
-pairs), once by CPU seconds of all processes together. Wall ratios move with the machine's other load; CPU ratios hardly.
+pairs), once by CPU seconds of all processes together. Other load on the machine moves the first, hardly the second.
 Each goal is a line `goal NAME VALUE BOUND ok|short`; the exit code says whether all that ran are ok.
 
     python bench/service.py            everything, about eight minutes
