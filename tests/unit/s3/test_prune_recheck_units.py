@@ -91,3 +91,13 @@ def test_waiting_does_not_widen_a_plan() -> None:
     go, rest = confirm(everything, rows, rules, NOW)
     assert [one.version_id for one in go] == ["v2", "v3"]
     assert [one.detail for one in rest] == ["kept: replaced 1 d ago"]
+
+
+def test_a_hundred_thousand_versions_of_one_key_are_one_unit_looked_at_once() -> None:
+    rules = PruneRules(keep_last=5)
+    rows = [Version("k", f"v{n}", n == 0, False, 1, NOW - timedelta(seconds=n), position=n) for n in range(100_000)]
+    plan = planned(rows, rules)
+    (unit,) = to_units(iter(plan))
+    assert len(unit.candidates) == 99_994
+    go, rest = confirm(unit.candidates, rows, rules, NOW)
+    assert (len(go), rest) == (99_994, [])
