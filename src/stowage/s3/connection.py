@@ -7,7 +7,9 @@ input, or a ``--help``, should not pay for it.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from mypy_boto3_iam.client import IAMClient
     from mypy_boto3_s3.client import S3Client
 
+_MAKING = threading.Lock()
 ADDRESSING_STYLES = ("path", "virtual", "auto")
 
 # The codes that S3 servers use, by what a person has to do about them. A code that stands nowhere here is judged by
@@ -171,8 +174,15 @@ def iam_client(settings: S3Settings) -> IAMClient:
     return client
 
 
-def _client(service: str, settings: S3Settings, pool_size: int) -> Any:
+@functools.cache
+def _session() -> Any:
+    """One session for the process: each new one would read the service descriptions (some MB of JSON) again."""
     import boto3  # noqa: PLC0415
+
+    return boto3.session.Session()
+
+
+def _client(service: str, settings: S3Settings, pool_size: int) -> Any:
     from botocore import UNSIGNED  # noqa: PLC0415
     from botocore.config import Config  # noqa: PLC0415
 
@@ -189,9 +199,10 @@ def _client(service: str, settings: S3Settings, pool_size: int) -> Any:
         max_pool_connections=pool_size,
         user_agent_extra=f"stowage/{__version__}",
     )
-    with engine_errors(f"set up the {service} client", settings.endpoint):
-        return boto3.session.Session().client(
-            service,  # type: ignore[call-overload]
+    # Clients may be used from many threads, but a session may make only one at a time (boto3 guide, "Multithreading").
+    with engine_errors(f"set up the {service} client", settings.endpoint), _MAKING:
+        return _session().client(
+            service,
             endpoint_url=settings.endpoint,
             region_name=settings.region,
             aws_access_key_id=settings.access_key,
@@ -261,7 +272,11 @@ def from_status(status: int, code: str, message: str, doing: str) -> errors.Stow
     said = f"{code}: {message}" if message and message != code else (code or str(status))
     text = f"failed to {doing}: {said}"
     # RustFS answers 400 InvalidRequest to a key that is switched off (seen on 1.0.0-beta.5).
-    if code in _AUTH_CODES or "ErrAccessKeyDisabled" in message or (status in (401, 403) and code not in _NOT_FOUND_CODES):
+    if (
+        code in _AUTH_CODES
+        or "ErrAccessKeyDisabled" in message
+        or (status in (401, 403) and code not in _NOT_FOUND_CODES)
+    ):
         return errors.AuthError(text)
     if code in _NOT_FOUND_CODES:
         return errors.NotFoundError(text)
