@@ -94,7 +94,7 @@ notes:
   - Register the result with C(no_log=true), since it holds the secret of a new pair.
 seealso:
   - module: s3_user
-author: The Stowage developers
+author: The Stowage developers (@stowage)
 """
 
 EXAMPLES = r"""

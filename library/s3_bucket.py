@@ -78,7 +78,7 @@ options:
 extends_documentation_fragment:
   - stowage_connection
   - stowage_attributes
-author: The Stowage developers
+author: The Stowage developers (@stowage)
 """
 
 EXAMPLES = r"""

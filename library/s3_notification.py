@@ -95,7 +95,7 @@ extends_documentation_fragment:
   - stowage_attributes
 seealso:
   - module: s3_server_info
-author: The Stowage developers
+author: The Stowage developers (@stowage)
 """
 
 EXAMPLES = r"""

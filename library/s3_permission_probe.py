@@ -86,7 +86,7 @@ options:
 extends_documentation_fragment:
   - stowage_connection
   - stowage_attributes.probe
-author: The Stowage developers
+author: The Stowage developers (@stowage)
 """
 
 EXAMPLES = r"""

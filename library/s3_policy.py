@@ -55,7 +55,7 @@ extends_documentation_fragment:
   - stowage_attributes
 seealso:
   - module: s3_user
-author: The Stowage developers
+author: The Stowage developers (@stowage)
 """
 
 EXAMPLES = r"""

@@ -16,7 +16,7 @@ options:
 extends_documentation_fragment:
   - stowage_connection
   - stowage_attributes.info
-author: The Stowage developers
+author: The Stowage developers (@stowage)
 """
 
 EXAMPLES = r"""

@@ -11,7 +11,7 @@ description: Asks the store itself, so that nothing has to be assumed about its 
 extends_documentation_fragment:
   - stowage_connection
   - stowage_attributes.info
-author: The Stowage developers
+author: The Stowage developers (@stowage)
 """
 
 EXAMPLES = r"""

@@ -69,7 +69,7 @@ extends_documentation_fragment:
 seealso:
   - module: s3_policy
   - module: s3_access_key
-author: The Stowage developers
+author: The Stowage developers (@stowage)
 """
 
 EXAMPLES = r"""

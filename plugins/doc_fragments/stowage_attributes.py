@@ -35,8 +35,9 @@ attributes:
     PROBE = r"""
 attributes:
   check_mode:
-    description: Skipped in check mode, because the probe writes and removes scratch objects.
-    support: none
+    description: Can run in check mode and return what it would change without changing anything.
+    support: partial
+    details: Skipped in check mode, because a probe writes and removes scratch objects.
   diff_mode:
     description: Has nothing to show under C(--diff), since nothing it does outlives it.
     support: N/A
