@@ -69,6 +69,22 @@ def test_a_misspelt_name_to_replace_is_told_with_the_right_ones(mine):
     assert mine.vault.read_bytes() == before
 
 
+def test_a_rotation_of_passwords_touches_nothing_else(mine):
+    before = mine.secrets()
+    arguments = ("--limit", "localhost", "--skip-tags", "verify")
+    result = mine.run("playbooks/ops/rotate_keys.yml", "-e", "rotate=passwords", *arguments)
+    assert result.returncode == 0, result.stdout
+    after = mine.secrets()
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed == {"vault_postgresql_filator_password", "vault_redis_filator_password"}
+    assert not [value for value in after.values() if value in result.stdout]
+
+
+def test_an_unknown_rotation_is_refused(mine):
+    result = mine.run("playbooks/ops/rotate_keys.yml", "-e", "rotate=password")
+    assert "rotate=password is unknown; right: all, keys or passwords" in result.stdout
+
+
 def test_a_store_that_takes_chosen_keys_gets_them_made_too(fresh):
     fresh.set("group_vars/all/site.yml", object_store_provider="rustfs")
     fresh.run(INIT)
