@@ -78,6 +78,10 @@ class StowageModule:
             return given or next((os.environ[env] for env in _FALLBACKS[name] if os.environ.get(env)), None)
 
         secret = value("secret_key")
+        if not (secret and value("access_key")):
+            raise errors.BadInputError(
+                "no access_key and secret_key given", "give both, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            )
         if secret:
             self.module.no_log_values.add(secret)
         return S3Settings(

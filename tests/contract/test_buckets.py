@@ -123,6 +123,30 @@ def test_several_buckets_in_one_call_take_the_calls_options_as_defaults(versione
     assert [one["object_lock"] for one in info["buckets"]] == [False, True]
 
 
+def test_a_quota_is_set_once_and_lifted(telling: Server, name: str) -> None:
+    wanted = options(telling, name=name, quota="1G")
+    assert run("s3_bucket", wanted)["changed"]
+    assert not run("s3_bucket", wanted)["changed"]
+    lifted = run("s3_bucket", {**wanted, "quota": "0"})
+    assert (lifted["differences"], lifted["quota"]) == (["quota"], None)
+    assert not run("s3_bucket", {**wanted, "quota": "0"})["changed"]
+
+
+def test_a_store_without_quotas_refuses_one_before_the_call(weed: Server, name: str) -> None:
+    with pytest.raises(ModuleFailedError, match="no quotas"):
+        run("s3_bucket", options(weed, name=name, quota="1G"), check=True)
+
+
+def test_without_a_key_the_missing_options_are_named(weed: Server, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(variable, raising=False)
+    with pytest.raises(ModuleFailedError, match="no access_key and secret_key given"):
+        run("s3_bucket", {"endpoint": weed.settings.endpoint, "name": name})
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", str(weed.settings.access_key))
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", str(weed.settings.secret_key))
+    assert run("s3_bucket", {"endpoint": weed.settings.endpoint, "name": name})["changed"]
+
+
 def test_check_mode_assumes_an_empty_store_only_when_told_so(name: str) -> None:
     nobody = {
         "endpoint": f"http://127.0.0.1:{free_ports(1)[0]}",

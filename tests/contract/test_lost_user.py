@@ -55,6 +55,15 @@ def test_a_lost_user_is_made_again_and_its_key_works_unchanged(double: Server) -
     mend_and_look(double, user, pair)
 
 
+def test_a_lost_user_is_removed_with_the_keys_that_are_left(double: Server) -> None:
+    name = f"lost-{secrets.token_hex(4)}"
+    _, pair = site(double, name)
+    del double.extra["access"].accounts[name]  # type: ignore[attr-defined]
+    gone = options(double, name=name, state="absent")
+    assert [run("s3_user", gone)["changed"] for _ in range(2)] == [True, False]
+    assert not signs(double.settings, Credentials(**pair))
+
+
 def test_the_same_on_a_real_server_whose_record_was_removed_from_its_disk(tmp_path: Path) -> None:
     binary = os.environ.get("STOWAGE_RUSTFS_BIN")
     if not binary:

@@ -91,12 +91,13 @@ def plan_user(current: User | None, wanted: WantedUser, orphaned: Iterable[Acces
         wanted: As declared.
         orphaned: Keys that name this user as their parent though the user's record is lost.
     """
+    left = sorted(one.access_key_id for one in orphaned)
+    lost = f"record lost, keys left: {', '.join(left)}" if left else None
     if not wanted.present:
-        return [Difference("user", "present", None)] if current else []
+        there = "present" if current else lost
+        return [Difference("user", there, None)] if there else []
     found = []
     if current is None:
-        left = sorted(one.access_key_id for one in orphaned)
-        lost = f"record lost, keys left: {', '.join(left)}" if left else None
         found.append(Difference("user", lost, "present"))
         current = User(wanted.name)
     if wanted.enabled is not None and wanted.enabled != current.enabled:
@@ -120,7 +121,7 @@ def reconcile_user(driver: AccessDriver, wanted: WantedUser, *, check: bool = Fa
     """
     checked_name(wanted.name, "user")
     current = driver.user(wanted.name)
-    orphaned = driver.keys_of(wanted.name) if current is None and wanted.present else []
+    orphaned = driver.keys_of(wanted.name) if current is None else []
     differences = plan_user(current, wanted, orphaned)
     fields = {one.field: one for one in differences}
     if "status" in fields and USER_STATUS not in driver.features:
@@ -130,6 +131,8 @@ def reconcile_user(driver: AccessDriver, wanted: WantedUser, *, check: bool = Fa
     warnings = _policies_that_are_missing(driver, wanted, fields, check)
     if not check:
         _apply_user(driver, wanted, current, fields)
+        for key in [] if wanted.present else orphaned:
+            driver.remove_key(key)
         if differences:
             _read_user_back(driver, wanted)
     if not wanted.present:
@@ -138,6 +141,8 @@ def reconcile_user(driver: AccessDriver, wanted: WantedUser, *, check: bool = Fa
     after = fields["policies"].after if "policies" in fields else sorted(had.policies)
     enabled = had.enabled if wanted.enabled is None else wanted.enabled
     state = {"state": "present", "status": _status(enabled), "policies": after, "groups": list(had.groups)}
+    if had.groups and wanted.policies is not None and wanted.exact:
+        warnings.append(f"user {wanted.name} also has what its groups have: {', '.join(had.groups)}")
     if orphaned:
         warnings.append(
             f"user {wanted.name}: its record was lost while {len(orphaned)} of its keys remained; "

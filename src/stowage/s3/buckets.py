@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from stowage import errors
+from stowage.access.model import QUOTA
 from stowage.outcome import Difference, Outcome
 from stowage.s3.connection import S3Settings, engine_errors, s3_client
 
@@ -23,6 +24,8 @@ _RESERVED_SUFFIXES = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
 
 class Quotas(Protocol):
     """The part of an access driver that knows bucket quotas."""
+
+    features: frozenset[str]
 
     def quota(self, bucket: str) -> int | None:
         """The size limit in bytes."""
@@ -178,6 +181,8 @@ def reconcile_bucket(
         RefusedError: The store has no versioning, or the bucket can not be given what was asked for.
     """
     checked_name(wanted.name)
+    if wanted.quota is not None and (quotas is None or QUOTA not in quotas.features):
+        raise errors.RefusedError(f"bucket {wanted.name}: this store has no quotas", "leave quota out")
     client = client or s3_client(settings)
     current = None
     if not assume_absent:
@@ -220,8 +225,7 @@ def _apply_present(
     if "versioning" in fields:
         _enable_versioning(client, endpoint, wanted, outcome)
     if "quota" in fields:
-        if quotas is None:
-            raise errors.BadInputError(f"bucket {wanted.name}: a quota needs an access driver that has them")
+        assert quotas is not None  # looked at before anything was sent
         quotas.set_quota(wanted.name, wanted.quota or None)
 
 

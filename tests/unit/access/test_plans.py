@@ -39,6 +39,12 @@ def test_keys_without_their_user_are_named() -> None:
     assert found.before == "record lost, keys left: K1, K2"
 
 
+def test_a_lost_user_that_shall_be_gone_is_still_a_difference() -> None:
+    gone = WantedUser("u", present=False)
+    assert plan_user(None, gone) == []
+    assert plan_user(None, gone, [AccessKey("K1", "u")])[0].before == "record lost, keys left: K1"
+
+
 @pytest.mark.parametrize("name", ["", "a,b", "a=b", "a b", "inline:x", "a/b", "tab\t"])
 def test_names_that_a_store_would_mangle_are_refused(name: str) -> None:
     with pytest.raises(errors.BadInputError):
