@@ -149,6 +149,11 @@ def test_equal_times_are_ranked_in_listing_order() -> None:
     assert gone(list(reversed(listing)), PruneRules(keep_last=2)) == [("k", "v3"), ("k", "v4")]
 
 
+def test_the_current_version_is_the_newest_of_equal_times_wherever_it_is_listed() -> None:
+    listing = [row("k", "old", ago(9), at=0), row("k", "current", ago(9), latest=True, at=1)]
+    assert gone(listing, PruneRules(older_than=DAY)) == [("k", "old")]
+
+
 def test_a_null_version_is_an_ordinary_member() -> None:
     listing = [row("k", "c", ago(0), latest=True), row("k", "null", ago(50))]
     assert gone(listing, PruneRules()) == [("k", "null")]
