@@ -246,6 +246,20 @@ def test_a_disabled_user_keeps_its_key_and_comes_back(choosing: Server, name: st
     assert not run("s3_access_key", options(choosing, user=name, **pair))["changed"]
 
 
+def test_a_user_and_a_key_never_overwrite_each_other(telling: Server, name: str) -> None:
+    """RustFS beta.5 would let either take the other's place (facts/rustfs.md 1.5)."""
+    run("s3_user", options(telling, name=name))
+    pair = {"access_key_id": f"key-{name}", "secret_access_key": "s" * 20}
+    run("s3_access_key", options(telling, user=name, **pair))
+    with pytest.raises(ModuleFailedError, match="would overwrite it"):
+        run("s3_user", options(telling, name=f"key-{name}"))
+    assert signs(telling.settings, Credentials(**pair))
+    other = {"access_key_id": f"other-{name}", "secret_access_key": "s" * 20}
+    run("s3_user", options(telling, name=f"other-{name}"))
+    with pytest.raises(ModuleFailedError, match="would overwrite it"):
+        run("s3_access_key", options(telling, user=name, **other))
+
+
 def test_names_that_rustfs_refuses_are_refused_with_its_own_names(telling: Server, name: str) -> None:
     with pytest.raises(ModuleFailedError, match="right: s3:GetBucketLifecycle"):
         run("s3_policy", options(telling, name=name, document=document("s3:GetLifecycleConfiguration")))

@@ -142,7 +142,10 @@ def reconcile_user(driver: AccessDriver, wanted: WantedUser, *, check: bool = Fa
     enabled = had.enabled if wanted.enabled is None else wanted.enabled
     state = {"state": "present", "status": _status(enabled), "policies": after, "groups": list(had.groups)}
     if had.groups and wanted.policies is not None and wanted.exact:
-        warnings.append(f"user {wanted.name} also has what its groups have: {', '.join(had.groups)}")
+        warnings.append(
+            f"user {wanted.name} is in group {', '.join(had.groups)}: it also has that group's rights, "
+            "and on RustFS 1.0.0-beta.5 none at all while the group is disabled"
+        )
     if orphaned:
         warnings.append(
             f"user {wanted.name}: its record was lost while {len(orphaned)} of its keys remained; "
