@@ -189,6 +189,9 @@ class Access:
         return {"accounts": [{**self._told(one), "accessKey": name, "expiration": None} for name, one in found.items()]}
 
     def _get_info_service_account(self, _caller: str, query: dict[str, str], _body: Any) -> Any:
+        found = self.accounts.get(query["accessKey"])
+        if found is not None and found.parent is None:
+            raise RefusedError(500, "InternalError", "get service account failed")
         return self._told(self._key(query["accessKey"]))
 
     def _put_add_service_account(self, _caller: str, _query: dict[str, str], body: Any) -> Any:

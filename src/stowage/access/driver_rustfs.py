@@ -163,7 +163,9 @@ class RustfsDriver:
         return found[0] if found else self._service_account(access_key_id)
 
     def _service_account(self, access_key_id: str) -> AccessKey | None:
-        """The one question whose "not there" is a clear 404 (facts/rustfs.md 1.8)."""
+        """The one question whose "not there" is a clear 404 (facts/rustfs.md 1.8), but a user's name is a 500."""
+        if access_key_id in self.users():
+            return None
         try:
             found = self._http.call(
                 "GET", "info-service-account", f"read key {access_key_id}", query={"accessKey": access_key_id}
