@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
 from collections.abc import AsyncIterator
@@ -51,6 +52,21 @@ def _common(item: Attachment) -> Headers:
         (b"content-security-policy", b"default-src 'none'; sandbox"),
         (b"cache-control", b"private, no-cache"),
     ]
+
+
+async def ahead(source: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Fetch the next block from the storage while the client takes the last one."""
+    task: asyncio.Task[bytes] = asyncio.create_task(_next(source))
+    try:
+        while block := await task:
+            task = asyncio.create_task(_next(source))
+            yield block
+    finally:
+        task.cancel()
+
+
+async def _next(source: AsyncIterator[bytes]) -> bytes:
+    return await anext(source, b"")
 
 
 class Downloader:
@@ -187,7 +203,7 @@ class Downloader:
         seen = len(first)
         held = first
         try:
-            async for block in source:
+            async for block in ahead(source):
                 if held:
                     yield held
                 if digest is not None:

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 from starlette.exceptions import HTTPException
 
-from filator import metrics
+from filator import logs, metrics
 from filator.download import BrokenOff
 from filator.errors import ApiError, ClientGone
 
@@ -116,16 +116,16 @@ class Gateway:
                 await send_json(tracked, 500, {"status": "error", "msg": message})
         route = scope.get("filator.route", "none")
         elapsed = time.perf_counter() - started
-        metrics.REQUESTS.labels(route, scope["method"] if route != "none" else "any", str(status)).inc()
-        metrics.SECONDS.labels(route).observe(elapsed)
-        write = log.warning if status >= 500 or outcome.get("ended") else log.info
-        write(
-            "request",
-            request_id=request_id.decode(),
-            method=scope["method"],
-            path=scope["path"],
-            status=status,
-            ms=round(elapsed * 1000, 1),
-            token=scope.get("filator.token"),
-            **outcome,
+        metrics.count(route, scope["method"] if route != "none" else "any", status, elapsed)
+        logs.request(
+            {
+                "request_id": request_id.decode(),
+                "method": scope["method"],
+                "path": scope["path"],
+                "status": status,
+                "ms": round(elapsed * 1000, 1),
+                "token": scope.get("filator.token"),
+                **outcome,
+            },
+            warn=status >= 500 or "ended" in outcome,
         )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections import deque
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -19,6 +21,18 @@ def _remember(_logger: object, method: str, event: structlog.typing.EventDict) -
     return event
 
 
+_state = {"requests": True}
+
+
+def request(fields: dict[str, Any], *, warn: bool) -> None:
+    """Write the line of one answered request; structlog's chain costs a fifth of a small request."""
+    if warn:
+        structlog.get_logger().warning("request", **fields)
+    elif _state["requests"]:
+        stamp = datetime.now(UTC).isoformat(timespec="milliseconds")
+        sys.stderr.write(json.dumps({"event": "request", "level": "info", "timestamp": stamp, **fields}) + "\n")
+
+
 def configure(level: str) -> None:
     """Set up structlog and let other libraries' warnings through as JSON too.
 
@@ -26,6 +40,7 @@ def configure(level: str) -> None:
         level: debug, info, warning or error.
     """
     number = getattr(logging, level.upper())
+    _state["requests"] = number <= logging.INFO
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
