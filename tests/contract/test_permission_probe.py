@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
+from botocore.exceptions import ClientError
 from modules import ROOT, ModuleFailedError, connection, run
 from servers import Server
 
+from stowage.access.probe import probe_key
 from stowage.s3.connection import s3_client
 
 ASSETS = {
@@ -128,6 +132,20 @@ def test_a_key_that_can_do_too_much_is_found_and_the_bucket_survives(versioned: 
         assert f"{verb} must be refused, is allowed" in wrong, wrong
     assert "AnonymousGetObject" not in wrong
     assert client.get_object(Bucket=site["name"], Key="precious")["Body"].read() == b"x"
+
+
+def test_an_administrator_without_rights_does_not_make_a_refusal(versioned: Server, site: dict[str, str]) -> None:
+    """The key probes itself: it may lay out objects, but not make the twin of the bucket."""
+    give(versioned, site, rendered("assets-rw.json.j2", policy_buckets=[site["name"]]))
+    key = versioned.settings.with_key(site["access_key_id"], site["secret_access_key"])
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:  # rights take a moment on some servers
+        with contextlib.suppress(ClientError):
+            s3_client(key).put_object(Bucket=site["name"], Key="may-write", Body=b"x")
+            break
+    (row,) = probe_key(key, key, site["name"], {"DeleteBucket": "refused"})
+    assert (row.found, row.as_expected) == ("untested", False)
+    assert "administrator could not prepare it" in row.evidence
 
 
 def test_a_wrong_secret_is_no_table_full_of_refusals(versioned: Server, site: dict[str, str]) -> None:
