@@ -28,12 +28,14 @@ _S3: dict[str, type | tuple[type, ...]] = {
     "versioning": bool,
     "ca_bundle": str,
     "addressing_style": str,
+    "checksum": str,
 }
 _FIELDS: dict[str, dict[str, type | tuple[type, ...]]] = {
     "db": _COMMON,
     "s3": _COMMON | _S3,
     "local": _COMMON | {"path": str},
 }
+_CHOICES = {"addressing_style": ("path", "virtual"), "checksum": ("sha256", "crc64nvme")}
 _MAY_BE_NULL = ("bucket", "public_endpoint", "ca_bundle")
 _REQUIRED = {"db": (), "s3": ("endpoint", "access_key", "secret_key"), "local": ("path",)}
 _WORDS: dict[type | tuple[type, ...], str] = {
@@ -100,6 +102,8 @@ def _entry_faults(number: int, entry: Mapping[Any, Any], told: Collection[Any]) 
             continue
         elif not _is(value, fields[field]):
             faults.append((f"{at} {field}: {type(value).__name__}", _WORDS[fields[field]]))
+        elif field in _CHOICES and value not in _CHOICES[field]:
+            faults.append((f'{at} {field}: "{value}" is unknown', " or ".join(_CHOICES[field])))
         elif not field.endswith("endpoint") or value in told or not (value or field == "endpoint"):
             continue
         elif fault := endpoint_fault(value):

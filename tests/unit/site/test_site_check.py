@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 from example_site import GROUPS
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stowage.site.model import STAND_IN, Failure, Problem
@@ -324,6 +324,7 @@ def test_a_value_that_refers_to_nothing_names_what_is_missing(faults):
     assert "object_store_region refers to site_region, which is not defined on nas1" in line
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.sampled_from(["edge_name", "edge_site_host", "edge_tls", "object_store_endpoint"]), st.text())
 )

@@ -42,6 +42,8 @@ REFUSED = [
     ([S3, S3], '"main" stands twice'),
     ([S3 | {"readonly": True}], "no storage that may be written"),
     ([S3 | {"readonly": "no"}], "field readonly: str"),
+    ([S3 | {"checksum": "md5"}], '"md5" is unknown'),
+    ([S3 | {"addressing_style": "auto"}], '"auto" is unknown'),
     ([S3 | {"retry_limit": True}], "field retry_limit: bool"),
     ([S3 | {"endpoint": "nas1:9000"}], "field endpoint: has no scheme"),
     ([{key: S3[key] for key in S3 if key != "bucket"}], "field bucket: missing"),

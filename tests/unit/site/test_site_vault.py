@@ -4,7 +4,7 @@ import string
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stowage.errors import BadInputError
@@ -92,6 +92,7 @@ def test_a_broken_file_is_refused_without_quoting_it():
     assert caught.value.__cause__ is None
 
 
+@settings(deadline=None)
 @given(st.dictionaries(names, values | st.none()), st.dictionaries(names, values), st.sets(names))
 def test_any_change_keeps_all_other_entries(old, wanted, replace):
     text = yaml.safe_dump(old, allow_unicode=True) if old else ""
