@@ -20,6 +20,8 @@ from filator.times import now
 
 log = structlog.get_logger()
 
+# Below this a thread costs more than the hash.
+THREAD_BYTES = 1 << 17
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -63,6 +65,17 @@ async def ahead(source: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             yield block
     finally:
         task.cancel()
+
+
+def _hash(digest: hashlib._Hash | None, block: bytes) -> asyncio.Future[None]:
+    loop = asyncio.get_running_loop()
+    if digest is not None and len(block) > THREAD_BYTES:
+        return loop.run_in_executor(None, digest.update, block)
+    if digest is not None:
+        digest.update(block)
+    done: asyncio.Future[None] = loop.create_future()
+    done.set_result(None)
+    return done
 
 
 async def _next(source: AsyncIterator[bytes]) -> bytes:
@@ -199,17 +212,20 @@ class Downloader:
         self, item: Attachment, first: bytes, source: AsyncIterator[bytes], length: int, *, verify: bool
     ) -> AsyncIterator[bytes]:
         """Pass blocks on; the last one is held back until length (and checksum) are right."""
-        digest = hashlib.sha256(first) if verify else None
+        digest = hashlib.sha256() if verify else None
+        # Hashing lets go of the interpreter: the other core does it while this one sends and fetches.
+        hashing = _hash(digest, first)
         seen = len(first)
         held = first
         try:
             async for block in ahead(source):
                 if held:
                     yield held
-                if digest is not None:
-                    digest.update(block)
+                await hashing
+                hashing = _hash(digest, block)
                 seen += len(block)
                 held = block
+            await hashing
         except StorageError as exc:
             metrics.READ_ERRORS.labels(item.pointer.store, "failed").inc()
             raise BrokenOff(str(exc)) from exc
