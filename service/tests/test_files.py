@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
-from conftest import Site
+from conftest import MakeSite, Site
 
 FIELDS = [
     "uuid",
@@ -264,6 +264,21 @@ def test_key_holds_prefix_date_and_time_of_creation(s3_site: Site) -> None:
     assert late.json()["identifier_in_store"].startswith("late-")
     head = s3_site.s3.get_object(Bucket=s3_site.bucket, Key=item["identifier_in_store"])
     assert head["Body"].read() == b"x"
+
+
+def test_a_prefix_behind_a_large_file_still_decides_the_key(make_site: MakeSite) -> None:
+    data = os.urandom(20 << 20)
+    parts = [("body", ("a", data)), ("store_prefix", (None, "late"))]
+    for kind, code in (("s3", 201), ("db", 201), ("local", 422)):
+        site = make_site(kind, FILATOR_GC_GRACE_SECONDS="0")
+        answer = requests.post(f"{site.url}/attachments", files=parts, timeout=60)
+        assert answer.status_code == code, answer.text
+        if code == 201:
+            assert get(site, answer.json()["uuid"]).content == data
+        if kind == "s3":
+            assert answer.json()["identifier_in_store"].startswith("late-")
+            site.app.run("sweep", "collect")
+            assert _everything(site) == 1
 
 
 def test_versioning_is_enabled_at_start(s3_site: Site) -> None:

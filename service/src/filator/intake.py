@@ -82,6 +82,7 @@ class Upload:
         self.length = request.length
         self.digest = Digest()
         self.prefix_used: str | None = None
+        self.prefix_fixed = False
 
     def prefix(self) -> str | None:
         """Return store_prefix, from the address or from the fields that came so far."""
@@ -189,6 +190,6 @@ async def source(upload: Upload, head: bytearray, chunks: AsyncIterator[bytes]) 
     last = b"".join(pending)
     upload.digest.feed(last)
     upload.finish()
-    if upload.prefix() != upload.prefix_used:
+    if upload.prefix_fixed and upload.prefix() != upload.prefix_used:
         raise Unprocessable("store_prefix came after a large file; send it before the file or in the address")
     yield last

@@ -147,7 +147,14 @@ class Uploader:
         log.warning("storage refused an upload", storage=store.name, reason=str(exc))
 
     async def _commit(
-        self, upload: Upload, item: Attachment, store: Store, data: bytes | None, intent: str | None = None
+        self,
+        upload: Upload,
+        item: Attachment,
+        store: Store,
+        data: bytes | None,
+        *,
+        intent: str | None = None,
+        surplus: Pointer | None = None,
     ) -> tuple[Attachment, bool]:
         blob = data if isinstance(store, BlobStore) and data is not None else None
         # A single statement commits by itself: one round trip instead of four. A uuid that is taken (by an expired
@@ -162,6 +169,8 @@ class Uploader:
                     for seq, start in enumerate(range(0, max(1, len(blob)), ROW_BYTES)):
                         await store.append(connection, item.pointer, item.uuid, seq, blob[start : start + ROW_BYTES])
                 saved, old = await self._rows.save(item, connection=connection, intent=intent, keep=upload.keep)
+                if surplus is not None:
+                    await self._rows.discard([surplus], connection=connection, not_before=item.updated_at)
                 reach("before-commit")
         except Unavailable:
             saved, old = await self._read_back(item), upload.old
@@ -220,6 +229,7 @@ class Uploader:
         else:
             raise Unavailable("No storage takes files now")
         upload.prefix_used = upload.prefix()
+        upload.prefix_fixed = store.late_prefix == "refused"
         blocks = source(upload, head, chunks)
         if isinstance(store, BlobStore):
             return await self._large_blob(upload, store, pointer, blocks)
@@ -274,7 +284,16 @@ class Uploader:
             raise
         reach("after-object")
         item = replace(upload.finish(), pointer=written)
-        return await self._commit(upload, item, store, None, intent)
+        surplus: Pointer | None = None
+        if store.late_prefix == "copied" and upload.prefix() != upload.prefix_used:
+            # store_prefix came behind the file: the copy is the file, what was written first goes with the commit.
+            target = await store.place(upload.uuid, upload.created, upload.prefix(), replacing=upload.replacing)
+            try:
+                item = replace(item, pointer=await store.copy(written, target, item.size))
+            except StorageError as exc:
+                raise Unavailable("The storage could not move the file to its store_prefix; send it again") from exc
+            surplus = written
+        return await self._commit(upload, item, store, None, intent=intent, surplus=surplus)
 
     async def _beating(self, intent: str, source: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """Pass blocks on and keep the intent alive, so that the sweep does not take a slow upload for a dead one."""

@@ -7,8 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, Literal
 
+from filator.errors import StorageError
 from filator.models import Pointer
 
 MIB = 1 << 20
@@ -60,11 +61,14 @@ class Store(ABC):
         kind: the `type` of the settings.
         inline_bytes: files up to this size are held in memory and stored in one request.
         stream_cost: memory of one larger upload, bytes, charged to the global budget.
+        late_prefix: what happens to a store_prefix that comes behind a streamed file: `unused` where keys have none,
+            `copied` (the object moves within the storage), else `refused`.
     """
 
     kind: ClassVar[str]
     inline_bytes: ClassVar[int]
     stream_cost: ClassVar[int]
+    late_prefix: Literal["unused", "copied", "refused"] = "refused"
 
     def __init__(self, name: str, *, readonly: bool) -> None:
         self.name = name
@@ -147,6 +151,14 @@ class ExternalStore(Store):
         Raises:
             StorageError: nothing was acknowledged.
         """
+
+    async def copy(self, source: Pointer, target: Pointer, size: int) -> Pointer:
+        """Copy bytes within the storage; only where late_prefix is `copied`.
+
+        Raises:
+            StorageError: the copy is not there.
+        """
+        raise StorageError(f"storage {self.name} cannot copy")
 
 
 def key_path(uuid: str, created: datetime) -> str:

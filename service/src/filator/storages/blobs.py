@@ -28,6 +28,7 @@ class BlobStore(Store):
     kind = "db"
     inline_bytes = ROW_BYTES
     stream_cost = 6 * MIB
+    late_prefix = "unused"
 
     def __init__(self, name: str, pool: asyncpg.Pool, *, readonly: bool, streams: int) -> None:
         super().__init__(name, readonly=readonly)
