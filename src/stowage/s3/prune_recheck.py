@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # One page of 1,000 rows costs a server about as much as this many listings of one key with 20 versions (measured on
 # SeaweedFS 4.48: 110 ms against 4 ms).
 _KEY_LISTINGS_PER_PAGE = 25
+_SPARE_ROWS = 25
 
 
 class Outcome(StrEnum):
@@ -151,7 +152,9 @@ def relist(client: S3Client, bucket: str, prefix: str, unit: Unit) -> dict[str, 
     stretch = unit.candidates[-1].position + unit.candidates[-1].siblings - unit.after_position
     pages = stretch // PAGE_SIZE + 1
     if stretch > 0 and pages * _KEY_LISTINGS_PER_PAGE <= len(keys):
-        found = _stretch(client, bucket, prefix, unit, pages + 1)
+        # One row more than planned shows that the last key is whole; a few more let it grow meanwhile.
+        page_size = min(PAGE_SIZE, stretch // pages + _SPARE_ROWS)
+        found = _stretch(client, bucket, prefix, unit, most_pages=pages + 1, page_size=page_size)
     for key, planned in keys.items():
         seen = {row.version_id for row in found.get(key, ())}
         if not all(candidate.version_id in seen for candidate in planned):
@@ -160,16 +163,18 @@ def relist(client: S3Client, bucket: str, prefix: str, unit: Unit) -> dict[str, 
     return {key: found[key] for key in keys if found.get(key)}
 
 
-def _stretch(client: S3Client, bucket: str, prefix: str, unit: Unit, pages: int) -> dict[str, History]:
+def _stretch(
+    client: S3Client, bucket: str, prefix: str, unit: Unit, *, most_pages: int, page_size: int
+) -> dict[str, History]:
     last = unit.candidates[-1].key
     found: dict[str, History] = {}
-    listing = list_pages(client, bucket, prefix=prefix, after_key=unit.after_key, ahead=False)
+    listing = list_pages(client, bucket, prefix=prefix, after_key=unit.after_key, page_size=page_size, ahead=False)
     for number, page in enumerate(listing, start=1):
         for row in page.rows:
             found.setdefault(row.key, []).append(row)
         if not page.truncated:
             return found
-        if number >= pages or (last in found and page.rows and page.rows[-1].key != last):
+        if number >= most_pages or (last in found and page.rows and page.rows[-1].key != last):
             # The page may have ended inside its last key.
             found.pop(page.rows[-1].key, None)
             break
