@@ -159,3 +159,16 @@ def test_a_version_that_vanished_since_the_plan_fails_alone(client: Any, bucket:
     assert not first.changed
     assert "'a'" in first.error
     assert second.changed
+
+
+def test_a_server_side_copy_restores_or_says_that_it_can_not_and_harms_nothing(client: Any, bucket: str) -> None:
+    ids = write_versions(client, bucket, ["k"], 3)["k"]
+    step = plan_key_restore(client, bucket, "k", version_id=ids[0])
+    (done,) = restore(client, bucket, [step], method="copy")
+    if done.changed:
+        assert body_of(client, bucket, "k") == b"k 0"
+    else:
+        # RustFS before 1.0.0-beta.9 refuses to copy a key onto itself (facts/rustfs.md 3.6).
+        assert "restore 'k'" in done.error
+        assert body_of(client, bucket, "k") == b"k 2"
+    assert [body_of(client, bucket, "k", VersionId=one) for one in ids] == [b"k 0", b"k 1", b"k 2"]
