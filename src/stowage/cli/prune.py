@@ -160,7 +160,7 @@ def _say_incomplete(plan: Plan) -> None:
     if plan.totals.missing_keys:
         say(
             f"warning: the server's version listing lost {plan.totals.missing_keys} live keys; nothing of them is"
-            " planned (SeaweedFS loses rows when one key is a prefix of another: prune narrower prefixes to reach them)"
+            " planned (docs/quirks.md; prune narrower prefixes to reach them)"
         )
 
 
