@@ -176,7 +176,7 @@ def test_sighup_replaces_the_workers_without_refusing_a_request(make_site: MakeS
     time.sleep(1)
     assert site.app.process is not None
     site.app.process.send_signal(signal.SIGHUP)
-    servers.wait_for(lambda: site.app.log.read_text().count("Finished server process") >= 2, "new workers")
+    servers.wait_for(lambda: site.app.log.read_text().count("Finished server process") >= 2, "new workers", 150)
     time.sleep(1)
     stop.set()
     thread.join()

@@ -64,6 +64,8 @@ def serve(settings: Settings) -> int:
         proxy_headers=False,
         timeout_graceful_shutdown=settings.stop_seconds,
         timeout_keep_alive=30,
+        # The default of 5 s gave up a rolling restart on a machine with load 20, and kills a busy worker's uploads.
+        timeout_worker_healthcheck=60,
     )
     try:
         sock = config.bind_socket()
