@@ -73,6 +73,14 @@ bench-prune: setup ## prune beside single deletes, bare batches and rclone
 bench-service: setup ## the file service beside plain S3 and its peers
 	@$(BIN)/python bench/service.py
 
+.PHONY: bench-access
+bench-access: setup ## access as code beside a script of single calls
+	@$(BIN)/python bench/access.py
+
+.PHONY: faults-service
+faults-service: setup ## kill the file service's parts under load and count what was lost
+	@$(BIN)/python bench/faults_service.py
+
 .PHONY: lock
 lock: ## pin the dependencies anew
 	@scripts/lock
