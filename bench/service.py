@@ -64,7 +64,7 @@ def note(text: str) -> None:
 class Lab:
     """The servers of one run."""
 
-    def __init__(self) -> None:
+    def __init__(self, checksum: str = "sha256") -> None:
         self.postgres, self.redis, self.weed = servers.Postgres(), servers.Redis(), servers.Weed()
         for server in (self.postgres, self.redis, self.weed):
             server.start()
@@ -78,6 +78,7 @@ class Lab:
             "secret_key": servers.ROOT_SECRET,
             "bucket": "bench",
             "prefix": "files",
+            "checksum": checksum,
         }
         self.entry = entry
         self.apps = {"s3": self.app("s3", [entry]), "db": self.app("db", [{"name": "db", "type": "db"}])}
@@ -414,6 +415,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer rounds, 10,000 rows")
     parser.add_argument("--only", default=",".join(PARTS), help="parts, comma between")
+    parser.add_argument("--checksum", choices=["sha256", "crc64nvme"], default="sha256", help="of requests to S3")
     options = parser.parse_args()
     chosen = options.only.split(",")
     unknown = set(chosen) - set(PARTS)
@@ -424,7 +426,7 @@ def main() -> int:
         print(f"skipped: {reason}")
         return 0
     note(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before the run")
-    lab = Lab()
+    lab = Lab(options.checksum)
     try:
         for name in chosen:
             PARTS[name](lab, quick=options.quick)
