@@ -122,6 +122,9 @@ def seaweedfs(folder: Path) -> Iterator[Server]:
         "-disableHttp=true",
         "-webdav=false",
         "-admin.ui=false",
+        # Each bucket takes seven volumes, of which there are as many as the free disk holds at this size. With the
+        # default of 128 MB a session's buckets used them up, and every PUT answered 500.
+        "-master.volumeSizeLimitMB=16",
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
         f"-master.port={master}",

@@ -52,13 +52,20 @@ def test_killed_twenty_times_it_still_ends_in_the_planned_state(
     rules = ["--plan-in", str(plan)] if resume == "stored plan" else ["--keep-last", "2"]
     dice = random.Random(34330255)
     seen = set()
-    for _ in range(KILLS):
+    for number in range(KILLS):
         running = subprocess.Popen(
-            [*prune, *rules, "--yes"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [*prune, *rules, "--yes"], env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
-        time.sleep(dice.uniform(0.4, 1.2))
+        assert running.stdout
+        if number % 2:
+            # At any moment, before and after its start included.
+            time.sleep(dice.uniform(0.4, 1.2))
+        else:
+            # In the middle of deleting, however busy the machine is.
+            for _ in range(dice.randint(1, 60)):
+                running.stdout.readline()
         running.kill()
-        running.wait()
+        running.communicate()
         now = {(key, one) for key, versions in stored(client, bucket).items() for one in versions}
         assert wanted <= now
         seen.add(len(now))
