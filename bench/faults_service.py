@@ -81,13 +81,25 @@ class Load:
             with self.lock:
                 self.ledger.counts[f"{kind} {outcome}"] += 1
 
+    def send(self, method: str, uuid: str, data: bytes | None = None) -> requests.Response | None:
+        """Send one request; waits while nobody listens (nothing was sent then). None: sent, and no answer came."""
+        files = None if data is None else {"body": ("f", data)}
+        while True:
+            try:
+                return requests.request(method, f"{self.url}/attachments/{uuid}", files=files, timeout=120)
+            except requests.ConnectionError as exc:
+                if "refused" not in str(exc):
+                    return None
+                time.sleep(0.1)
+            except requests.RequestException:
+                return None
+
     def write(self, uuid: str, dice: random.Random) -> str:
         """PUT random bytes."""
         data = dice.randbytes(dice.choices(SIZES, (6, 6, 3, 2, 1))[0])
         digest = hashlib.sha256(data).hexdigest()
-        try:
-            answer = requests.put(f"{self.url}/attachments/{uuid}", files={"body": ("f", data)}, timeout=120)
-        except requests.RequestException:
+        answer = self.send("PUT", uuid, data)
+        if answer is None:
             with self.lock:
                 self.ledger.maybe.setdefault(uuid, set()).add(digest)
             return "no answer"
@@ -103,9 +115,8 @@ class Load:
 
     def read(self, uuid: str) -> str:
         """GET and compare."""
-        try:
-            answer = requests.get(f"{self.url}/attachments/{uuid}", timeout=120)
-        except requests.RequestException:
+        answer = self.send("GET", uuid)
+        if answer is None:
             return "no answer"
         with self.lock:
             allowed = self.ledger.allowed(uuid)
@@ -120,9 +131,8 @@ class Load:
 
     def remove(self, uuid: str) -> str:
         """DELETE."""
-        try:
-            answer = requests.delete(f"{self.url}/attachments/{uuid}", timeout=120)
-        except requests.RequestException:
+        answer = self.send("DELETE", uuid)
+        if answer is None:
             with self.lock:
                 self.ledger.maybe.setdefault(uuid, set()).add(None)
             return "no answer"
@@ -235,6 +245,9 @@ def main() -> int:
         chaos.join()
         took = time.monotonic() - began
         lost = check(load, app)
+        for line in app.log.read_text(errors="replace").splitlines():
+            if '"request failed"' in line:
+                print("     500: " + json.loads(line).get("exception", "").strip().splitlines()[-1][:200])
     finally:
         chaos.done.set()
         if chaos.is_alive():
