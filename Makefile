@@ -67,6 +67,7 @@ bench-converge: setup ## cold and warm `make up`, a run that changes nothing, wi
 
 .PHONY: bench-prune
 bench-prune: setup ## prune beside single deletes, bare batches and rclone
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/bench.txt
 	@$(BIN)/python bench/prune.py
 
 .PHONY: bench-service
