@@ -29,15 +29,16 @@ agree() {
   [[ $answer == [yY]* ]] || die "nothing was changed"
 }
 
-# Prints how long a stage took, and keeps it for the breakdown at the end.
+# Runs a stage, keeps what it took for the breakdown at the end, and ends as the stage did. Its failure is held by hand:
+# `set -e` does not reach into a function that is called as part of a condition.
 stage() {
-  local name=$1 begin=$SECONDS
+  local name=$1 begin=$SECONDS status=0
   shift
   say "$name"
-  "$@"
-  local took=$((SECONDS - begin))
+  "$@" || status=$?
   mkdir -p "$state"
-  printf '%s\t%s\n' "$name" "$took" >>"$state/stages.tsv"
+  printf '%s\t%s\n' "$name" "$((SECONDS - begin))" >>"$state/stages.tsv"
+  return $status
 }
 
 print_stages() {
