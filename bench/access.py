@@ -1,12 +1,18 @@
-"""How long it takes to make a site's access true, against the same work done call by call.
+"""`make bench-access`: how long it takes to make a site's access true, against the same work done call by call.
 
     python bench/access.py                        the RustFS double over SeaweedFS
     STOWAGE_RUSTFS_BIN=... python bench/access.py a real RustFS
 
 Five asset buckets with versioning, an events bucket, three policies, three users, two keys, five bindings. Timed are
-a first and a second ``ansible-playbook`` run over an empty server, a run in check mode, and a shell script that makes
-one ``curl --aws-sigv4`` call for each thing, as scripts around a store's command line do. The script verifies nothing,
-so it is a lower bound for what such scripts cost: each call of a real client starts a bigger program.
+a first and a second ``ansible-playbook`` run over an empty server, a run in check mode, and two shell scripts that do
+one call for each thing and verify nothing:
+
+mc      MinIO's client, with which such scripts are written (``go install github.com/minio/mc@latest``, found on the
+        PATH or named by ``STOWAGE_MC_BIN``). The goal is set against it. Real RustFS only: the double does not speak
+        the encrypted admin API that mc uses.
+curl    ``curl --aws-sigv4``: no client, only the bare calls. A lower bound for any script, and no goal.
+
+Each way runs three times, in turns, on a new server; the figures are medians.
 """
 
 from __future__ import annotations
@@ -15,6 +21,8 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -31,6 +39,8 @@ from double_server import Double, running  # noqa: E402
 from servers import Server, rustfs, rustfs_targets, seaweedfs  # noqa: E402
 from sink import receiving  # noqa: E402
 
+TURNS = 3
+MC = os.environ.get("STOWAGE_MC_BIN") or shutil.which("mc")
 ASSETS = [f"qatlas-{kind}" for kind in ("raw", "pdf", "md", "images", "openalex")]
 EVENTS = "qatlas-s3-events"
 ARN = "arn:rustfs:sqs::qatlas:webhook"
@@ -166,12 +176,38 @@ def script(server: Server, folder: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
+def mc_script(server: Server, folder: Path) -> str:
+    """One call of MinIO's client for each thing."""
+    lines = ["set -e", 'mc() { "$BENCH_MC" --quiet "$@" >/dev/null; }']
+    lines += [f"mc mb s/{bucket}" for bucket in [*ASSETS, EVENTS]]
+    lines += [f"mc version enable s/{bucket}" for bucket in ASSETS]
+    for name, (_, buckets) in POLICIES.items():
+        resources = [f"arn:aws:s3:::{one}/*" for one in buckets]
+        statement = {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject"], "Resource": resources}
+        file = folder / f"policy-{name}.json"
+        file.write_text(json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+        lines.append(f"mc admin policy create s {name} {file}")
+    for user, policies in USERS.items():
+        lines.append(f"mc admin user add s {user} thrown-away-0123")
+        lines.append(f"mc admin policy attach s {' '.join(policies)} --user {user}")
+    for user, one in KEYS.items():
+        lines.append(
+            f"mc admin user svcacct add s {user} --access-key {one} --secret-key 0123456789abcdefghij0123456789"
+        )
+    lines += [f"mc event add s/{bucket} {ARN} --event put,delete" for bucket in ASSETS]
+    return "\n".join(lines) + "\n"
+
+
 def timed(command: list[str], server: Server) -> tuple[float, float, str]:
     """Seconds by the clock and of CPU, and what it printed."""
+    address = server.settings.endpoint.removeprefix("http://")
     environment = {
         **os.environ,
         "BENCH_KEY": str(server.settings.access_key),
         "BENCH_SECRET": str(server.settings.secret_key),
+        "BENCH_MC": MC or "",
+        "MC_HOST_s": f"http://{server.settings.access_key}:{server.settings.secret_key}@{address}",
+        "MC_CONFIG_DIR": str(server.folder / "mc"),
     }
     begin, before = time.perf_counter(), os.times()
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
@@ -183,26 +219,56 @@ def timed(command: list[str], server: Server) -> tuple[float, float, str]:
     return seconds, cpu, done.stdout
 
 
+def run_playbook(server: Server, folder: Path) -> Iterator[tuple[str, float, float]]:
+    """A first run, a second one that must change nothing, and check mode with diff."""
+    (folder / "play.yml").write_text(yaml.safe_dump(play(server), sort_keys=False))
+    command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", str(folder / "play.yml")]
+    for what, more, changes in (("first", [], 5), ("second", [], 0), ("check", ["--check", "--diff"], 0)):
+        seconds, cpu, printed = timed([*command, *more], server)
+        changed = int(printed.rpartition("changed=")[2].split()[0])
+        if changed != changes:
+            raise SystemExit(f"{what} run: changed={changed}, must be {changes}\n{printed}")
+        yield f"ansible-playbook, {what} run", seconds, cpu
+
+
+def run_script(name: str, text: str, server: Server, folder: Path) -> Iterator[tuple[str, float, float]]:
+    """All calls, one after the other."""
+    (folder / "calls.sh").write_text(text)
+    seconds, cpu, _ = timed(["bash", str(folder / "calls.sh")], server)
+    yield f"{name} for each thing", seconds, cpu
+
+
 def main() -> None:
-    """Print one line for each way."""
-    ansible = str(Path(sys.executable).with_name("ansible-playbook"))
+    """Print one line for each way, and the goal."""
+    figures: dict[str, list[tuple[float, float]]] = {}
+    name = ""
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        with store(folder / "a") as server:
-            (folder / "play.yml").write_text(yaml.safe_dump(play(server), sort_keys=False))
-            command = [ansible, "-i", "localhost,", str(folder / "play.yml")]
-            for what, more in (("first run", []), ("second run", []), ("check mode", ["--check", "--diff"])):
-                seconds, cpu, printed = timed([*command, *more], server)
-                changed = printed.rpartition("changed=")[2].split()[0]
-                print(
-                    f"{server.name:8} ansible-playbook, {what:11} {seconds:6.2f} s  CPU {cpu:5.2f} s  changed={changed}"
-                )
-        with store(folder / "b") as server:
-            (folder / "calls.sh").write_text(script(server, folder))
-            seconds, cpu, _ = timed(["bash", str(folder / "calls.sh")], server)
-            print(
-                f"{server.name:8} curl for each thing, first run {seconds:6.2f} s  CPU {cpu:5.2f} s  nothing verified"
-            )
+        for turn in range(TURNS):
+            for way in ("playbook", "mc", "curl"):
+                if way == "mc" and not (MC and os.environ.get("STOWAGE_RUSTFS_BIN")):
+                    continue
+                folder = Path(temporary) / f"{way}-{turn}"
+                folder.mkdir()
+                with store(folder / "store") as server:
+                    name = server.name
+                    if way == "playbook":
+                        runs = run_playbook(server, folder)
+                    else:
+                        text = mc_script(server, folder) if way == "mc" else script(server, folder)
+                        runs = run_script(way, text, server, folder)
+                    for what, seconds, cpu in runs:
+                        figures.setdefault(what, []).append((seconds, cpu))
+    median = {
+        what: (statistics.median(one[0] for one in all_), statistics.median(one[1] for one in all_))
+        for what, all_ in figures.items()
+    }
+    for what, (seconds, cpu) in median.items():
+        print(f"{name:8} {what:30} {seconds:6.2f} s  CPU {cpu:5.2f} s")
+    if "mc for each thing" not in median:
+        print("  mc: needs a real RustFS (STOWAGE_RUSTFS_BIN) and mc (STOWAGE_MC_BIN or on the PATH); not compared")
+        return
+    ratio = median["ansible-playbook, first run"][0] / median["mc for each thing"][0]
+    print(f"goal access_times_the_time_of_mc {ratio:.2f} 1 {'ok' if ratio <= 1 else 'short'}")
 
 
 if __name__ == "__main__":
