@@ -194,3 +194,14 @@ class StowageModule:
         if wrong:
             self.module.fail_json(msg=f"{len(wrong)} not as expected: " + "; ".join(wrong), kind="mismatch", **answer)
         self.module.exit_json(**answer)
+
+    def judge(self, work):
+        """Run ``work() -> dict`` once, leave unchanged with what it returned, and fail when it has ``mismatches``."""
+        try:
+            answer = work()
+        except errors.StowageError as error:
+            self.fail(error)
+        wrong = answer["mismatches"]
+        if wrong:
+            self.module.fail_json(msg="; ".join(wrong), kind="mismatch", changed=False, **answer)
+        self.module.exit_json(changed=False, **answer)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stowage import errors
 from stowage.events.normal import Batch, read_batch
@@ -49,6 +49,10 @@ class TraceAge:
     def stuck(self) -> bool:
         """True when nothing was uploaded for longer than the heartbeat allows."""
         return self.seconds is None or self.seconds > self.limit
+
+    def result(self) -> dict[str, Any]:
+        """Plain data for a module."""
+        return {**asdict(self), "stuck": self.stuck, "said": str(self)}
 
     def __str__(self) -> str:
         if self.seconds is None:
