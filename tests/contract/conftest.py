@@ -11,6 +11,7 @@ from double_server import Double, running
 from servers import Server, free_ports, rustfs_targets, seaweedfs
 from servers import juicefs as start_juicefs
 from servers import rustfs as start_rustfs
+from servers import rustfs_image as start_rustfs_image
 from sink import Sink, receiving
 
 from stowage.s3.connection import S3Settings
@@ -26,21 +27,29 @@ def weed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def sink() -> Iterator[Sink]:
     """The webhook that event targets named ``qatlas`` send to."""
-    with receiving() as found:
+    with receiving(int(os.environ.get("STOWAGE_RUSTFS_SINK_PORT", "0"))) as found:
         yield found
 
 
 @pytest.fixture(scope="session")
 def rustfs(tmp_path_factory: pytest.TempPathFactory, sink: Sink) -> Iterator[Server]:
-    """A real RustFS: a binary to start, or a running one with its root key."""
+    """A real RustFS: a binary or an image to start, or a running one with its root key."""
     if binary := os.environ.get("STOWAGE_RUSTFS_BIN"):
         folder = tmp_path_factory.mktemp("rustfs")
         with start_rustfs(folder, binary, rustfs_targets(folder, sink.port)) as server:
             yield server
         return
+    if image := os.environ.get("STOWAGE_RUSTFS_IMAGE"):
+        folder = tmp_path_factory.mktemp("rustfs")
+        with start_rustfs_image(folder, image, rustfs_targets(folder, sink.port)) as server:
+            yield server
+        return
     endpoint = os.environ.get("STOWAGE_RUSTFS_ENDPOINT")
     if not endpoint:
-        pytest.skip("needs STOWAGE_RUSTFS_BIN, or STOWAGE_RUSTFS_ENDPOINT with STOWAGE_RUSTFS_ROOT_{ACCESS,SECRET}_KEY")
+        pytest.skip(
+            "needs STOWAGE_RUSTFS_BIN, STOWAGE_RUSTFS_IMAGE, "
+            "or STOWAGE_RUSTFS_ENDPOINT with STOWAGE_RUSTFS_ROOT_{ACCESS,SECRET}_KEY"
+        )
     root = (os.environ["STOWAGE_RUSTFS_ROOT_ACCESS_KEY"], os.environ["STOWAGE_RUSTFS_ROOT_SECRET_KEY"])
     settings = S3Settings(endpoint=endpoint, access_key=root[0], secret_key=root[1])
     yield Server("rustfs", settings, "rustfs", tmp_path_factory.mktemp("rustfs"))

@@ -148,6 +148,34 @@ def rustfs(
     folder: Path, binary: str, environment: dict[str, str] | None = None, secret_key: str | None = None
 ) -> Iterator[Server]:
     """A real RustFS on one folder; ``environment`` adds for example event targets."""
+    settings, variables = _rustfs_on_free_ports(folder, secret_key, environment)
+    with process([binary, str(folder / "data")], folder, variables) as started:
+        wait_until_it_stores(settings, started, folder / "log")
+        yield Server("rustfs", settings, "rustfs", folder)
+
+
+@contextlib.contextmanager
+def rustfs_image(folder: Path, image: str, environment: dict[str, str] | None = None) -> Iterator[Server]:
+    """The same in a container of a given image, as its own user, on the network of this machine."""
+    settings, variables = _rustfs_on_free_ports(folder, None, environment)
+    variables["RUSTFS_VOLUMES"] = str(folder / "data")
+    listed = folder / "environment"
+    listed.touch(0o600)
+    listed.write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
+    for place in folder.iterdir():
+        if place.is_dir():
+            place.chmod(0o777)  # the image's user is 10001
+    limits = ["--user", "10001:10001", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
+    command = ["docker", "run", "--rm", "--network", "host", *limits, "--env-file", str(listed)]
+    # docker hands the signal on that ends it.
+    with process([*command, "--volume", f"{folder}:{folder}", image], folder, {}) as started:
+        wait_until_it_stores(settings, started, folder / "log")
+        yield Server("rustfs", settings, "rustfs", folder)
+
+
+def _rustfs_on_free_ports(
+    folder: Path, secret_key: str | None, environment: dict[str, str] | None
+) -> tuple[S3Settings, dict[str, str]]:
     port, console = free_ports(2)
     access_key = "contract-root"
     secret_key = secret_key or secrets.token_hex(16)
@@ -155,7 +183,7 @@ def rustfs(
     settings = S3Settings(
         endpoint=f"http://127.0.0.1:{port}", access_key=access_key, secret_key=secret_key, read_timeout=30
     )
-    variables = {
+    return settings, {
         "RUSTFS_ACCESS_KEY": access_key,
         "RUSTFS_SECRET_KEY": secret_key,
         "RUSTFS_ADDRESS": f"127.0.0.1:{port}",
@@ -165,9 +193,6 @@ def rustfs(
         "RUSTFS_OBS_LOGGER_LEVEL": "warn",
         **(environment or {}),
     }
-    with process([binary, str(folder / "data")], folder, variables) as started:
-        wait_until_it_stores(settings, started, folder / "log")
-        yield Server("rustfs", settings, "rustfs", folder)
 
 
 def rustfs_targets(folder: Path, sink_port: int) -> dict[str, str]:

@@ -31,8 +31,8 @@ class Sink:
 
 
 @contextlib.contextmanager
-def receiving() -> Iterator[Sink]:
-    """A receiver on a free loopback port while the block runs."""
+def receiving(port: int = 0) -> Iterator[Sink]:
+    """A receiver on that loopback port, or a free one, while the block runs."""
     sink = Sink()
 
     class Handler(BaseHTTPRequestHandler):
@@ -53,7 +53,7 @@ def receiving() -> Iterator[Sink]:
         def log_message(self, *arguments: object) -> None:
             """Quiet."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     sink.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
