@@ -41,6 +41,13 @@ options:
     description: Seconds between two heartbeats of the sink; with O(upload_timeout) it says how old the newest may be.
     type: float
     default: 300
+  remember:
+    description:
+      - Seconds for which an earlier canary is proof enough, while the bucket's bindings are the same and the trace is
+        fresh, so that a run that changes nothing does not wait for an upload. V(0), none is.
+      - The proof lies in the events bucket beside the trace. A failure is never remembered.
+    type: float
+    default: 0
 extends_documentation_fragment:
   - stowage_connection
   - stowage_attributes.probe
@@ -89,6 +96,9 @@ results:
     trace:
       description: The object in the events bucket that holds it.
       type: str
+    proven:
+      description: When an earlier canary arrived, where O(remember) let that be enough; else empty.
+      type: str
     causes:
       description: What is wrong, likeliest first.
       type: list
@@ -117,6 +127,7 @@ OPTIONS = {
     "timeout": {"type": "float", "default": 150},
     "upload_timeout": {"type": "str", "default": "1m"},
     "heartbeat": {"type": "float", "default": 300},
+    "remember": {"type": "float", "default": 0},
 }
 
 
@@ -143,7 +154,7 @@ def main():
             targets=module.driver.targets() if given["driver"] == "rustfs" else None,
             age_limit=age_limit(given["heartbeat"], seconds_of(given["upload_timeout"])),
         )
-        return probe.run(given["buckets"], timeout=given["timeout"]).result()
+        return probe.run(given["buckets"], timeout=given["timeout"], remember=given["remember"]).result()
 
     module.judge(work)
 

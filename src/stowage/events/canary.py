@@ -12,14 +12,15 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from stowage import errors
 from stowage.access.model import Target
-from stowage.events.bindings import parsed
+from stowage.events.bindings import Binding, parsed
 from stowage.events.causes import Cause, bucket_causes, sink_causes
 from stowage.events.normal import Event
+from stowage.events.proof import Proof, load_proofs, store_proofs
 from stowage.events.trace import Stored, TraceAge, list_since, read_object, store_time, trace_age
 from stowage.s3.connection import engine_errors
 
@@ -45,6 +46,7 @@ class Sighting:
         principal: Access key in the event.
         trace: Key of the object in the events bucket.
         causes: Why not, likeliest first.
+        proven: When an earlier canary arrived (UTC), where that was enough and none was written now; else empty.
     """
 
     bucket: str
@@ -55,8 +57,11 @@ class Sighting:
     principal: str = ""
     trace: str = ""
     causes: list[str] = field(default_factory=list)
+    proven: str = ""
 
     def __str__(self) -> str:
+        if self.proven:
+            return f"bucket {self.bucket}: bound as at {self.proven}, when an event arrived after {self.seconds:.0f} s"
         if self.arrived:
             return f"bucket {self.bucket}: event arrived after {self.seconds:.0f} s"
         return f"bucket {self.bucket}: no event arrived" + "".join(f"; {cause}" for cause in self.causes)
@@ -128,16 +133,19 @@ class Probe:
         self._events, self._access_key, self._targets = events_bucket, access_key, targets
         self._limit, self._progress, self._clock, self._sleep = age_limit, progress, clock, sleep
         self._hopeless: dict[str, list[Cause]] = {}
+        self._bound: dict[str, tuple[Binding, ...]] = {}
         self._written: dict[str, float] = {}
         self._read: set[str] = set()
 
-    def run(self, buckets: Sequence[str], *, timeout: float, interval: float = 2) -> Report:
+    def run(self, buckets: Sequence[str], *, timeout: float, interval: float = 2, remember: float = 0) -> Report:
         """Write a canary in each bucket, wait for their events, remove the canaries.
 
         Args:
             buckets: The buckets whose writes must leave a trace.
             timeout: Seconds to wait at the most.
             interval: Seconds between two looks.
+            remember: Seconds for which an earlier canary of a bucket is proof enough while its bindings are the same
+                and the trace is fresh; 0, none is.
 
         Raises:
             RefusedError: The events bucket is among the buckets: its own events would never end.
@@ -148,11 +156,44 @@ class Probe:
                 f"bucket {self._events} is where events are written: a canary in it would make events of events",
                 f"take {self._events} out of the buckets",
             )
-        self._since = store_time(self._reader, self._endpoint, self._events) - _BEFORE
-        # What is there already was uploaded before the canaries were written.
-        self._read = {one.key for one in self._list()}
+        now = store_time(self._reader, self._endpoint, self._events)
+        self._since = now - _BEFORE
         mark = secrets.token_hex(6)
         sightings = {bucket: Sighting(bucket, f"{PREFIX}{mark}") for bucket in buckets}
+        for one in sightings.values():
+            self._bound[one.bucket] = self._bindings(one.bucket)
+            self._hopeless[one.bucket] = bucket_causes(one.bucket, one.key, self._bound[one.bucket], self._targets)
+        proofs = load_proofs(self._client, self._endpoint, self._events) if remember else {}
+        self._recall(sightings, proofs, now, remember)
+        asked = {one.bucket: one for one in sightings.values() if not one.proven}
+        if asked:
+            self._probe(asked, timeout, interval)
+        sink = trace_age(self._reader, self._endpoint, self._events, self._limit)
+        self._explain(asked, sink)
+        if remember and asked:
+            kept = {bucket: proof for bucket, proof in proofs.items() if bucket not in asked}
+            made = {
+                one.bucket: Proof(now, one.seconds, self._bound[one.bucket])
+                for one in asked.values()
+                if one.seconds is not None and not one.causes
+            }
+            store_proofs(self._client, self._endpoint, self._events, {**kept, **made})
+        return Report(list(sightings.values()), sink)
+
+    def _recall(
+        self, sightings: Mapping[str, Sighting], proofs: Mapping[str, Proof], now: datetime, remember: float
+    ) -> None:
+        """Mark the buckets for which an earlier canary is proof enough."""
+        if not proofs or trace_age(self._reader, self._endpoint, self._events, self._limit).stuck:
+            return
+        for one in sightings.values():
+            proof = proofs.get(one.bucket)
+            if proof and not self._hopeless[one.bucket] and proof.holds(self._bound[one.bucket], now, remember):
+                one.arrived, one.seconds, one.proven = True, proof.seconds, proof.time.isoformat()
+
+    def _probe(self, sightings: Mapping[str, Sighting], timeout: float, interval: float) -> None:
+        # What is there already was uploaded before the canaries were written.
+        self._read = {one.key for one in self._list()}
         versions: dict[str, str | None] = {}
         try:
             for one in sightings.values():
@@ -161,17 +202,15 @@ class Probe:
         finally:
             for bucket, version in versions.items():
                 self._remove(bucket, sightings[bucket].key, version)
-        sink = trace_age(self._reader, self._endpoint, self._events, self._limit)
-        self._explain(sightings, sink)
-        return Report(list(sightings.values()), sink)
 
     def _list(self) -> list[Stored]:
         return list(list_since(self._reader, self._endpoint, self._events, self._since))
 
+    def _bindings(self, bucket: str) -> tuple[Binding, ...]:
+        with engine_errors(f"read bindings of bucket {bucket}", self._endpoint):
+            return tuple(parsed(dict(self._client.get_bucket_notification_configuration(Bucket=bucket))))
+
     def _write(self, one: Sighting) -> str | None:
-        with engine_errors(f"read bindings of bucket {one.bucket}", self._endpoint):
-            bound = parsed(dict(self._client.get_bucket_notification_configuration(Bucket=one.bucket)))
-        self._hopeless[one.bucket] = bucket_causes(one.bucket, one.key, bound, self._targets)
         with engine_errors(f"write a canary in bucket {one.bucket}", self._endpoint):
             # The clock starts before the request: an event may be on its way before the answer is.
             self._written[one.bucket] = self._clock()

@@ -102,14 +102,18 @@ def store_time(client: S3Client, endpoint: str, bucket: str) -> datetime:
 
 
 def list_since(client: S3Client, endpoint: str, bucket: str, since: datetime | None = None) -> Iterator[Stored]:
-    """Objects whose first event is of that time or later, in the order of their keys; without a time, all."""
+    """Objects whose first event is of that time or later, in the order of their keys; without a time, all.
+
+    What does not lie in the folder of a day is no part of the trace.
+    """
     start = since.strftime(KEY_FORMAT) if since else ""
     more: dict[str, str] = {"StartAfter": start} if start else {}
     while True:
         with engine_errors(f"list events bucket {bucket}", endpoint):
             page = client.list_objects_v2(Bucket=bucket, **more)  # type: ignore[arg-type]
         for one in page.get("Contents", []):
-            yield Stored(one["Key"], one["LastModified"])
+            if _DAY.match(one["Key"]):
+                yield Stored(one["Key"], one["LastModified"])
         token = page.get("NextContinuationToken")
         if not (page.get("IsTruncated") and token):
             return
