@@ -162,9 +162,11 @@ def rustfs_image(folder: Path, image: str, environment: dict[str, str] | None = 
     listed = folder / "environment"
     listed.touch(0o600)
     listed.write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
+    # The image's user is 10001; the folder's own parent stays closed to others of this machine.
+    folder.chmod(0o755)
     for place in folder.iterdir():
         if place.is_dir():
-            place.chmod(0o777)  # the image's user is 10001
+            place.chmod(0o777)
     limits = ["--user", "10001:10001", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
     command = ["docker", "run", "--rm", "--network", "host", *limits, "--env-file", str(listed)]
     # docker hands the signal on that ends it.
