@@ -69,6 +69,11 @@ problems:
   description: One line per problem; empty when nothing is wrong.
   type: str
   returned: always
+secrets:
+  description: Name, kind and length of each secret, those of single app hosts among them; no values.
+  type: list
+  elements: dict
+  returned: success
 missing_secrets:
   description: Names of the secrets that are missing and that secrets_init would generate.
   type: list

@@ -15,7 +15,7 @@ from ansible.plugins.action import ActionBase
 from stowage.errors import BadInputError
 from stowage.site.check import check_site, read_names
 from stowage.site.check_secrets import missing_secrets
-from stowage.site.model import FILES, STAND_IN, Failure, Rules, Secret, Site
+from stowage.site.model import FILES, STAND_IN, Failure, Rules, Secret, Site, with_host_secrets
 from stowage.site.names import known_names, load_mapping
 
 SPEC = {
@@ -44,11 +44,12 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         _, args = self.validate_argument_spec(argument_spec=SPEC)
         try:
-            rules = _rules(args)
+            rules = _rules(args, task_vars)
             site = self._site(task_vars, rules)
         except BadInputError as error:
             raise AnsibleActionFail(str(error)) from None
         problems = check_site(site, rules)
+        made = [{"name": one.name, "kind": one.kind, "length": one.length} for one in rules.secrets]
         missing = [secret.name for secret, source in missing_secrets(site, rules) if source == "generated"]
         count = f"{len(problems) or 'no'} problem{'' if len(problems) == 1 else 's'} in {site.inventory}"
         result |= {"changed": False, "msg": f"{count}, {len(site.hosts)} hosts read, none touched"}
@@ -56,7 +57,7 @@ class ActionModule(ActionBase):
         listing = "".join(f"{problem}\n" for problem in problems)
         if problems and args["fail"]:
             return result | {"failed": True, "problems": listing}
-        return result | {"missing_secrets": missing, "problems": listing}
+        return result | {"missing_secrets": missing, "secrets": made, "problems": listing}
 
     def _site(self, task_vars: Mapping[str, Any], rules: Rules) -> Site:
         groups = {name: [str(host) for host in hosts] for name, hosts in task_vars["groups"].items()}
@@ -96,15 +97,16 @@ class ActionModule(ActionBase):
         return values, failures
 
 
-def _rules(args: Mapping[str, Any]) -> Rules:
+def _rules(args: Mapping[str, Any], task_vars: Mapping[str, Any]) -> Rules:
     roles = Path(args["roles_path"])
     known, prefixes = known_names(roles)
     if args["wiring"]:
         known |= set(load_mapping(Path(args["wiring"])))
-    secrets = tuple(
+    named = tuple(
         Secret(**(dict(entry) | {field: tuple(entry[field]) for field in ("groups", "used_by") if field in entry}))
         for entry in args["secrets"]
     )
+    secrets = with_host_secrets(named, [str(host) for host in task_vars["groups"].get("app", [])])
     site_variables = {str(name) for name in args["site_variables"]}
     return Rules(
         known=frozenset(known | site_variables | {secret.name for secret in secrets}),

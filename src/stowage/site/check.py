@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from stowage.site.check_app import READ as READ_OF_APP
+from stowage.site.check_app import check_qatlasd, check_services
 from stowage.site.check_edges import check_edges
 from stowage.site.check_names import check_files, check_names, check_placeholders, check_together, check_unresolved
 from stowage.site.check_secrets import check_secrets
@@ -18,6 +20,8 @@ CHECKS = (
     check_endpoints,
     check_buckets,
     check_edges,
+    check_services,
+    check_qatlasd,
     check_storages,
     check_admin_key,
     check_files,
@@ -49,6 +53,7 @@ def read_names(rules: Rules) -> frozenset[str]:
     """Return every variable whose value the checks read."""
     return (
         READ
+        | READ_OF_APP
         | {name for name in rules.known if name.endswith("_endpoint")}
         | {name for group in rules.together for name in group}
         | {name for secret in rules.secrets for name in (secret.name, *secret.used_by)}

@@ -8,6 +8,8 @@ from stowage.site.check_store import GROUPS, selected_store
 from stowage.site.model import SECRETS_INIT, Problem, Rules, Secret, Site, holds_stand_in
 from stowage.site.stores import Store
 
+DEFAULT_SERVICES = ("filator",)
+"""What an app host runs when ``app_services`` is not set."""
 Source = Literal["generated", "store", "operator"]
 
 
@@ -37,7 +39,9 @@ def needed_on(site: Site, secret: Secret) -> list[str]:
     Which keys of the store are needed is known only once the store is; an admin key is of no use at a store without
     an access driver.
     """
-    hosts = site.members(*(secret.groups or GROUPS))
+    hosts = [secret.host] if secret.host else site.members(*(secret.groups or GROUPS))
+    if secret.service:
+        hosts = [host for host in hosts if secret.service in (site.value(host, "app_services") or DEFAULT_SERVICES)]
     if not secret.at_store:
         return hosts
     stores = {host: store for host in hosts if (store := selected_store(site, host))}

@@ -114,11 +114,15 @@ def check_endpoints(site: Site, rules: Rules) -> list[Problem]:
             )
         )
     names = sorted(name for name in rules.known if name.endswith("_endpoint"))
+    # A program's variable mostly repeats the site's, by the wiring: one line is enough.
+    names.sort(key=lambda name: not name.startswith(("object_store_", "edge_")))
+    told = []
     for name in names:
         for value, users in site.by_value(hosts, name):
             fault = endpoint_fault(value)
-            if fault is None or (name != "object_store_endpoint" and value in (None, "")):
+            if fault is None or value in told or (name != "object_store_endpoint" and value in (None, "")):
                 continue
+            told.append(value)
             host = without_scheme(str(value or "")) or "host:port"
             problems.append(
                 Problem(

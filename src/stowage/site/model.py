@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Any, Literal
 
-FILES = ("edge_tls_cert", "edge_tls_key", "filator_tokens_file")
+FILES = ("edge_tls_cert", "edge_tls_key", "filator_tokens_file", "rustfs_binary_file", "rustfs_image_file")
 """Variables that name a file on the controller, which a role copies to hosts."""
 SECRETS_INIT = "ansible-playbook playbooks/ops/secrets_init.yml -i {inventory}"
 
@@ -59,6 +60,9 @@ class Secret:
         groups: Groups whose hosts need it.
         at_store: ``admin`` for the key that rules the store, ``service`` for the key of one program, empty for a
             secret that the store never sees. It decides who makes the secret, see ``secret_source``.
+        service: Program that needs it: only hosts whose ``app_services`` name it do. Empty: all hosts of the groups.
+        per_host: Whether each app host after the first may have one of its own, see ``with_host_secrets``.
+        host: The one host that needs it; empty: all that the other fields say.
     """
 
     name: str
@@ -68,6 +72,28 @@ class Secret:
     used_by: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     at_store: Literal["", "admin", "service"] = ""
+    service: str = ""
+    per_host: bool = False
+    host: str = ""
+
+
+def with_host_secrets(secrets: Sequence[Secret], app_hosts: Sequence[str]) -> tuple[Secret, ...]:
+    """Return the secrets, and beside each that is ``per_host`` one for every app host after the first.
+
+    A site with one app host has the names it always had; whether the others use theirs is told by the variables that
+    the secret feeds (``edge_keys: shared`` hands the first one's to all).
+
+    Args:
+        secrets: As roles/preflight/vars/main.yml names them.
+        app_hosts: Hosts of the group ``app`` in their order.
+    """
+    own = [
+        replace(secret, name=f"{secret.name}_{re.sub(r'[^A-Za-z0-9]', '_', host)}", host=host, per_host=False)
+        for secret in secrets
+        if secret.per_host
+        for host in app_hosts[1:]
+    ]
+    return (*secrets, *own)
 
 
 @dataclass(frozen=True)
