@@ -48,6 +48,10 @@ options:
       - The proof lies in the events bucket beside the trace. A failure is never remembered.
     type: float
     default: 0
+  renew:
+    description: Write canaries although an earlier one would be proof enough, as after a restart of the sink.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - stowage_connection
   - stowage_attributes.probe
@@ -128,6 +132,7 @@ OPTIONS = {
     "upload_timeout": {"type": "str", "default": "1m"},
     "heartbeat": {"type": "float", "default": 300},
     "remember": {"type": "float", "default": 0},
+    "renew": {"type": "bool", "default": False},
 }
 
 
@@ -154,7 +159,8 @@ def main():
             targets=module.driver.targets() if given["driver"] == "rustfs" else None,
             age_limit=age_limit(given["heartbeat"], seconds_of(given["upload_timeout"])),
         )
-        return probe.run(given["buckets"], timeout=given["timeout"], remember=given["remember"]).result()
+        report = probe.run(given["buckets"], timeout=given["timeout"], remember=given["remember"], renew=given["renew"])
+        return report.result()
 
     module.judge(work)
 

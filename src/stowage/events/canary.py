@@ -137,7 +137,9 @@ class Probe:
         self._written: dict[str, float] = {}
         self._read: set[str] = set()
 
-    def run(self, buckets: Sequence[str], *, timeout: float, interval: float = 2, remember: float = 0) -> Report:
+    def run(
+        self, buckets: Sequence[str], *, timeout: float, interval: float = 2, remember: float = 0, renew: bool = False
+    ) -> Report:
         """Write a canary in each bucket, wait for their events, remove the canaries.
 
         Args:
@@ -146,6 +148,7 @@ class Probe:
             interval: Seconds between two looks.
             remember: Seconds for which an earlier canary of a bucket is proof enough while its bindings are the same
                 and the trace is fresh; 0, none is.
+            renew: Write canaries all the same, and remember them.
 
         Raises:
             RefusedError: The events bucket is among the buckets: its own events would never end.
@@ -164,7 +167,7 @@ class Probe:
             self._bound[one.bucket] = self._bindings(one.bucket)
             self._hopeless[one.bucket] = bucket_causes(one.bucket, one.key, self._bound[one.bucket], self._targets)
         proofs = load_proofs(self._client, self._endpoint, self._events) if remember else {}
-        self._recall(sightings, proofs, now, remember)
+        self._recall(sightings, {} if renew else proofs, now, remember)
         asked = {one.bucket: one for one in sightings.values() if not one.proven}
         if asked:
             self._probe(asked, timeout, interval)
