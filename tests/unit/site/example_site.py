@@ -19,6 +19,15 @@ COMMON = {
     "vault_redis_filator_password": "D" * 32,
     "vault_filator_s3_access_key": "E" * 20,
     "vault_filator_s3_secret_key": "F" * 40,
+    # As the wiring works them out where writes leave no trace, and with the helpers' keys in the vault.
+    "fluent_bit_s3_access_key": "no-trace",
+    "fluent_bit_s3_secret_key": "no-trace",
+    "object_store_events_reader_access_key": "no-trace",
+    "object_store_events_reader_secret_key": "no-trace",
+    "vault_pruner_s3_access_key": "G" * 20,
+    "vault_pruner_s3_secret_key": "H" * 40,
+    "vault_restorer_s3_access_key": "I" * 20,
+    "vault_restorer_s3_secret_key": "J" * 40,
     "filator_storages": [
         {
             "name": "main",
