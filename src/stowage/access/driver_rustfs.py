@@ -281,6 +281,11 @@ class RustfsDriver:
         details: dict[str, Any] = {
             key: told.get(key) for key in ("mode", "region", "deploymentID", "backend") if key in told
         }
+        details["drives"] = [
+            drive.get("drive_path") or drive.get("endpoint")
+            for server in told.get("servers") or []
+            for drive in server.get("drives") or []
+        ]
         return ServerInfo("rustfs", version, ready, rustfs_capabilities(version), tuple(self.targets()), details)
 
 
