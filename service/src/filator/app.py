@@ -187,6 +187,11 @@ class Service:
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
+    def _asked(self, scope: Scope) -> str:
+        """What a link is signed for: the endpoint that the edge names, where edges do, else that of the Host asked."""
+        name = self.settings.public_endpoint_header
+        return (header(scope, name.lower().encode()) if name else None) or header(scope, b"host") or ""
+
     async def _redirect(self, uuid: str, scope: Scope, send: Send) -> bool:
         item = await self.downloader.find(uuid)
         seconds = self.settings.presign_seconds
@@ -195,7 +200,7 @@ class Service:
         try:
             url = self.registry.get(item.pointer.store).presign(
                 item.pointer,
-                authority=header(scope, b"host") or "",
+                authority=self._asked(scope),
                 seconds=seconds,
                 filename=disposition(item.filename),
                 mime_type=item.mime_type,

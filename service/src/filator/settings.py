@@ -209,6 +209,7 @@ class Settings(BaseModel):
     min_upload_rate: Annotated[int, Field(ge=0, description="bytes a second, after the first minute")] = 1024
     tokens_file: Path | None = None
     public_endpoints: dict[str, str] = Field(default_factory=dict)
+    public_endpoint_header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]*$")] = ""
     presign_seconds: Annotated[int, Field(ge=1, le=604800)] = 3600
     database_pool: Annotated[int, Field(ge=3, le=200, description="connections of one worker")] = 10
     gc_grace_seconds: Annotated[int, Field(ge=0, description="replaced bytes stay this long for running readers")] = 300

@@ -118,7 +118,10 @@ class Store(ABC):
         """
 
     def presign(self, pointer: Pointer, *, authority: str, seconds: int, filename: str, mime_type: str) -> str | None:
-        """Return an address that fetches the bytes from outside, or None when the storage has none."""
+        """Return an address that fetches the bytes from outside, or None when the storage has none.
+
+        `authority` is the Host that was asked, or the URL of the endpoint itself where the edge has named it.
+        """
         return None
 
     async def close(self) -> None:  # noqa: B027

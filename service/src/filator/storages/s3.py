@@ -31,6 +31,8 @@ PARTS_IN_FLIGHT = 2
 READ_BYTES = MIB // 2
 # S3 takes 10,000 parts; a few are left for the rounding of an unknown length.
 MOST_PARTS = 9_900
+MAX_SIGNERS = 256
+"""Clients kept for signing, one per public endpoint."""
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}$")
 _T = TypeVar("_T")
 _GONE = {"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "NotFound", "404"}
@@ -41,6 +43,11 @@ def part_size(size: int | None, limit: int) -> int:
     expected = limit if size is None else size
     needed = -(-expected // MOST_PARTS)
     return max(PART_BYTES, -(-needed // MIB) * MIB)
+
+
+def _is_url(text: str) -> bool:
+    parts = urlsplit(text)
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.path in ("", "/") and "@" not in text
 
 
 def _code(exc: Exception) -> str:
@@ -435,9 +442,11 @@ class S3Store(ExternalStore):
 
     def presign(self, pointer: Pointer, *, authority: str, seconds: int, filename: str, mime_type: str) -> str | None:
         """Sign for the public endpoint of the edge that was asked; the host must never be changed afterwards."""
-        endpoint = self._public.get(authority.lower(), self.conf.public_endpoint)
+        endpoint = authority if _is_url(authority) else self._public.get(authority.lower(), self.conf.public_endpoint)
         if endpoint is None:
             return None
+        if len(self._signers) >= MAX_SIGNERS:
+            self._signers.clear()
         signer = self._signers.get(endpoint)
         if signer is None:
             signer = self._signers[endpoint] = self._client(endpoint, retries=0)
