@@ -43,7 +43,16 @@ def check_edges(site: Site, _rules: Rules) -> list[Problem]:
 
 
 def _one_edge(site: Site, edge: str) -> list[Problem]:
-    return [*_own_authority(site, edge), *_scheme(site, edge), *_tls(site, edge)]
+    return [*_own_authority(site, edge), *_scheme(site, edge), *_tls(site, edge), *_own_app(site, edge)]
+
+
+def _own_app(site: Site, edge: str) -> list[Problem]:
+    """An edge that hands requests to itself has to run the programs."""
+    name = "edge_app"
+    if site.value(edge, name) != "own" or edge in site.groups.get("app", ()):
+        return []
+    what, right = f"{name} of {edge} is own, but {edge} is not in group app", f"{edge} under app, or {name}: vps"
+    return [Problem(site.where([edge], name), what, right, site.edit([edge], name))]
 
 
 def _scheme(site: Site, edge: str) -> list[Problem]:
@@ -135,6 +144,12 @@ def _tls(site: Site, edge: str) -> list[Problem]:
                 f"{name} is not set",
                 "the path of the PEM file on the controller, for both edge_tls_cert and edge_tls_key",
             )
+    if mode == "acme" and site.value(edge, "edge_proxy") == "nginx":
+        add(
+            "edge_proxy",
+            "edge_tls is acme, but edge_proxy nginx asks no authority for certificates",
+            "edge_proxy: caddy, or edge_tls: files with certificates of your own",
+        )
     if mode == "acme":
         for name in ("edge_site_host", "edge_s3_public_endpoint"):
             value = site.value(edge, name)

@@ -17,7 +17,7 @@ from repository import PUBLIC, ROOT, load
 
 EXAMPLES = load(Path(__file__).with_name("examples.yml"))
 # Shared templates are rendered with the variables of the role that uses them.
-USED_BY = {"caddy": ROOT / "roles" / "caddy"}
+USED_BY = {name: ROOT / "roles" / name for name in ("caddy", "nginx")}
 
 
 def cases():

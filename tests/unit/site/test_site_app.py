@@ -89,6 +89,17 @@ def test_an_unknown_choice_about_edges_is_refused(faults, name):
     assert f'unknown {name} "mine"' in only(faults(("*", name, "mine")))
 
 
+def test_nginx_with_acme_is_refused_with_what_to_take_instead(faults):
+    line = only(faults(("north", "edge_proxy", "nginx")))
+    assert "edge_tls is acme, but edge_proxy nginx asks no authority" in line
+    assert "edge_proxy: caddy, or edge_tls: files" in line
+
+
+def test_an_edge_with_its_own_app_is_an_app_host(faults):
+    line = only(faults(("north", "edge_app", "own")))
+    assert "edge_app of north is own, but north is not in group app; right: north under app" in line
+
+
 KEY = Secret("vault_filator_s3_access_key", "access_key", 20, 8, per_host=True, service="filator", at_store="service")
 
 
