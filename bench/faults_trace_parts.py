@@ -20,7 +20,9 @@ from typing import Any
 
 import yaml
 from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar, trust_as_template
+from ansible.utils.collection_loader import AnsibleCollectionConfig
 
 ROOT = Path(__file__).parents[1]
 TARGET = "qatlas"
@@ -35,6 +37,16 @@ def trusted(value: Any) -> Any:
     return [trusted(one) for one in value] if isinstance(value, list) else value
 
 
+def variables_of(role: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """A role's defaults and private variables, and these values, which win."""
+    found: dict[str, Any] = {"ansible_managed": "Ansible managed", "role_path": str(ROOT / "roles" / role)}
+    for kind in ("defaults", "vars"):
+        file = ROOT / "roles" / role / kind / "main.yml"
+        if file.is_file():
+            found |= trusted(yaml.safe_load(file.read_text()) or {})
+    return found | dict(values)
+
+
 def rendered(role: str, template: str, values: Mapping[str, Any]) -> str:
     """A template of a role, rendered with the role's defaults and these values.
 
@@ -43,17 +55,19 @@ def rendered(role: str, template: str, values: Mapping[str, Any]) -> str:
         template: File under its ``templates``, without ``.j2``.
         values: What an inventory would set; wins over the defaults.
     """
-    variables: dict[str, Any] = {"ansible_managed": "Ansible managed", "role_path": str(ROOT / "roles" / role)}
-    for kind in ("defaults", "vars"):
-        file = ROOT / "roles" / role / kind / "main.yml"
-        if file.is_file():
-            variables |= trusted(yaml.safe_load(file.read_text()) or {})
-    variables |= values
-    return render_file(ROOT / "roles" / role / "templates" / f"{template}.j2", variables)
+    return render_file(ROOT / "roles" / role / "templates" / f"{template}.j2", variables_of(role, values))
+
+
+def evaluated(role: str, name: str, values: Mapping[str, Any]) -> Any:
+    """One variable of a role, worked out with these values."""
+    variables = variables_of(role, values)
+    return Templar(loader=DataLoader(), variables=variables).template(variables[name])
 
 
 def render_file(path: Path, variables: Mapping[str, Any]) -> str:
     """A template with these variables, by Ansible's own engine."""
+    if AnsibleCollectionConfig.collection_finder is None:
+        init_plugin_loader()  # or there are no lookups
     made = Templar(loader=DataLoader(), variables=dict(variables)).template(trust_as_template(path.read_text()))
     return made if isinstance(made, str) else json.dumps(made)
 
