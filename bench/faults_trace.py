@@ -120,7 +120,10 @@ def set_up(the_store: Store) -> tuple[S3Settings, AccessDriver, list[tuple[str, 
     driver.put_policy("assets-rw", policy("assets-rw", ASSETS))
     driver.put_policy("events-rw", policy("events-rw", [EVENTS]))
     writers = [(f"TRACEWRITER{number}", f"trace-writer-{number}-{os.urandom(8).hex()}") for number in range(3)]
-    pairs = [("events-writer", "events-rw", SINK_KEY), *((f"writer-{n}", "assets-rw", key) for n, key in enumerate(writers))]
+    pairs = [
+        ("events-writer", "events-rw", SINK_KEY),
+        *((f"writer-{n}", "assets-rw", key) for n, key in enumerate(writers)),
+    ]
     for user, rights, (access_key, secret_key) in pairs:
         driver.create_user(user)
         driver.attach(user, frozenset([rights]))
