@@ -1,0 +1,70 @@
+"""The curl and wget lines of docs/filator.md, run as they are written against a deployed site."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+HOST = "http://files.example.org"
+LINES = [
+    line.strip()
+    for line in (ROOT / "docs" / "filator.md").read_text().splitlines()
+    if line.startswith(("    curl ", "    wget ")) and HOST in line
+]
+
+
+@pytest.fixture(scope="module")
+def terminal(edges, tmp_path_factory):
+    """A folder with the files that the lines name, and settings that make curl and wget trust the edge."""
+    # wget cannot be told an address for a name that is in no DNS.
+    edge = next((one for one in edges if not one.address), None)
+    if edge is None:
+        pytest.skip("needs an edge whose name wget can resolve")
+    folder = tmp_path_factory.mktemp("examples")
+    (folder / "report.pdf").write_bytes(b"%PDF-1.4 first " + os.urandom(5000))
+    (folder / "new.pdf").write_bytes(b"%PDF-1.4 second " + os.urandom(5000))
+    (folder / ".curlrc").write_text(
+        "fail-with-body\nsilent\nshow-error\n" + f'cacert = "{edge.ca_bundle}"\n' * bool(edge.ca_bundle)
+    )
+    (folder / "wgetrc").write_text("no_verbose = on\n" + f"ca_certificate = {edge.ca_bundle}\n" * bool(edge.ca_bundle))
+    variables = {**os.environ, "CURL_HOME": str(folder), "WGETRC": str(folder / "wgetrc")}
+
+    def run(line):
+        done = subprocess.run(
+            ["bash", "-c", line.replace(HOST, edge.service_url)],
+            cwd=folder,
+            env=variables,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == 0, f"{line}\n{done.stdout[-500:]}\n{done.stderr[-500:]}"
+        if done.stdout.startswith("{"):
+            answer = json.loads(done.stdout)
+            variables.setdefault("TX" if "ctx" in answer else "UUID", answer["uuid"])
+        return folder
+
+    return run
+
+
+def test_the_page_has_lines_to_run():
+    assert len([line for line in LINES if line.startswith("curl")]) >= 8
+    assert len([line for line in LINES if line.startswith("wget")]) == 2
+    assert urlsplit(HOST).hostname in (ROOT / "docs" / "filator.md").read_text()
+
+
+def test_every_line_works_in_the_order_of_the_page(terminal):
+    for line in LINES:
+        folder = terminal(line)
+        name = "report.pdf.1" if line.startswith("wget") else "report.pdf"
+        if "-OJ" in line or ("wget" in line and "archive" not in line):
+            assert (folder / name).read_bytes() == (folder / "report.pdf").read_bytes(), line
+    assert (folder / "copy.pdf").read_bytes() == (folder / "new.pdf").read_bytes()
+    archives = list(folder.glob("attachments_le*.zip"))
+    assert len(archives) == 1
+    assert archives[0].read_bytes()[:2] == b"PK"
