@@ -30,7 +30,7 @@ def terminal(edges, tmp_path_factory):
     (folder / ".curlrc").write_text(
         "fail-with-body\nsilent\nshow-error\n" + f'cacert = "{edge.ca_bundle}"\n' * bool(edge.ca_bundle)
     )
-    (folder / "wgetrc").write_text("no_verbose = on\n" + f"ca_certificate = {edge.ca_bundle}\n" * bool(edge.ca_bundle))
+    (folder / "wgetrc").write_text("verbose = off\n" + f"ca_certificate = {edge.ca_bundle}\n" * bool(edge.ca_bundle))
     variables = {**os.environ, "CURL_HOME": str(folder), "WGETRC": str(folder / "wgetrc")}
 
     def run(line):
