@@ -118,10 +118,13 @@ plan:
     missing_keys:
       description: Live keys that the server's version listing lost. Nothing of them is planned.
       type: int
+    cut_keys:
+      description: Keys of which the server may show only the newest versions. Plan again for the rest.
+      type: int
     sha256:
       description: Identity of the plan.
       type: str
-  sample: {candidates: 12, bytes: 3456789, listed_versions: 40, listed_keys: 10, kept: {current: 10}, missing_keys: 0}
+  sample: {candidates: 12, bytes: 3456789, listed_versions: 40, listed_keys: 10, kept: {current: 10}, cut_keys: 0}
 versions:
   description: The first 200 versions of the plan.
   returned: always
@@ -148,6 +151,7 @@ import contextlib
 import json
 import tempfile
 from collections import Counter
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
@@ -235,12 +239,15 @@ def main():
             plan = planned(client, params, folder)
             check_cap(plan, params["max_delete"])
             totals = plan.totals
-            names = ("candidates", "bytes", "listed_versions", "listed_keys", "kept", "missing_keys", "sha256")
             versions = [line(candidate) for candidate in islice(plan.candidates(), SHOWN)]
-            answer = {"plan": {name: getattr(totals, name) for name in names}, "versions": versions}
+            answer = {"plan": asdict(totals), "versions": versions}
             if totals.missing_keys:
                 module.module.warn(
                     f"the server's version listing lost {totals.missing_keys} live keys; nothing of them is planned"
+                )
+            if totals.cut_keys:
+                module.module.warn(
+                    f"of {totals.cut_keys} keys the server may show only the newest versions; plan again for the rest"
                 )
             if module.module._diff:
                 before = "".join(f"{one['key']} @{one['version_id']} {one['reason']}\n" for one in versions)

@@ -162,6 +162,11 @@ def _say_incomplete(plan: Plan) -> None:
             f"warning: the server's version listing lost {plan.totals.missing_keys} live keys; nothing of them is"
             " planned (docs/quirks.md; prune narrower prefixes to reach them)"
         )
+    if plan.totals.cut_keys:
+        say(
+            f"warning: of {plan.totals.cut_keys} keys the server may show only the newest versions; when this plan is"
+            " carried out, plan again for the rest (docs/quirks.md)"
+        )
 
 
 def _print_table(plan: Plan, given: Mapping[str, Any]) -> None:

@@ -79,6 +79,7 @@ def make_plan(
         writer = _written(client, request, path, listing, clock, by_folder=True, progress=progress)
         missing = listing.missing_live_keys()
     writer.totals.missing_keys = missing
+    writer.totals.cut_keys = listing.cut_keys
     writer.totals.listed_versions, writer.totals.listed_keys = listing.rows, listing.keys
     writer.finish()
     return Plan(path, writer.head, writer.totals)

@@ -100,6 +100,7 @@ class PlanTotals:
         listed_keys: Keys seen.
         kept: Rows that stay, by rule.
         missing_keys: Live keys that the version listing lost; nothing of them is planned.
+        cut_keys: Keys of which the server may have hidden the oldest versions; those are not planned.
         sha256: Of all lines before the last; the plan's identity.
     """
 
@@ -109,6 +110,7 @@ class PlanTotals:
     listed_keys: int = 0
     kept: dict[str, int] = field(default_factory=dict)
     missing_keys: int = 0
+    cut_keys: int = 0
     sha256: str = ""
 
 
