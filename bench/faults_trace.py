@@ -5,7 +5,7 @@ operations in all, while Fluent Bit is stopped for a minute, killed five times (
 twice, once while its queue of events is full. Then the events bucket is read: each acknowledged operation must be in it
 with the key that did it.
 
-    STOWAGE_RUSTFS_BIN=... STOWAGE_FLUENT_BIT_BIN=... python bench/faults_trace.py [--store-kill] [--operations 10000]
+    STOWAGE_RUSTFS_BIN=... STOWAGE_FLUENT_BIT_BIN=... python bench/faults_trace.py [--store-signal SIGTERM]
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import sys
@@ -24,7 +25,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from faults_trace_load import Load, Verdict, judge
+from faults_trace_load import Load, Verdict, judge, lost_objects
 from faults_trace_parts import ROOT, TARGET, Program, Sink, Store, free_port, render_file, sink, store, wait_for_port
 
 from stowage.access.connect import connect
@@ -49,7 +50,7 @@ class Chaos(threading.Thread):
         super().__init__(daemon=True)
         self.store, self.sink, self.how = the_store, the_sink, how
         self.dice = random.Random(seed)
-        self.said: list[str] = []
+        self.store_ends: list[tuple[float, float]] = []
         self.begun = time.monotonic()
 
     def say(self, line: str) -> None:
@@ -94,7 +95,9 @@ class Chaos(threading.Thread):
     def restart_store(self) -> None:
         """Stop the store as it was asked for, and start it 1 s later."""
         waiting = self.store.waiting()
+        begun = time.time()
         code = self.store.program.end(self.how)
+        self.store_ends.append((begun, time.time()))
         left = self.store.waiting()
         self.say(f"store ended by {self.how.name} (exit {code}), {waiting} events waited, {left} are left on disk")
         time.sleep(1)
@@ -129,6 +132,13 @@ def set_up(the_store: Store) -> tuple[S3Settings, AccessDriver, list[tuple[str, 
         driver.attach(user, frozenset([rights]))
         driver.create_key(user, Credentials(access_key, secret_key), "faults-trace")
     return settings, driver, writers
+
+
+def stop_signal() -> str:
+    """The signal by which role rustfs lets the store be stopped."""
+    unit = (ROOT / "roles" / "rustfs" / "templates" / "rustfs.service.j2").read_text()
+    found = re.search(r"^KillSignal=(\w+)$", unit, re.MULTILINE)
+    return found[1] if found else "SIGTERM"
 
 
 SINK_KEY = ("EVENTSWRITER", f"events-writer-{os.urandom(8).hex()}")
@@ -173,8 +183,15 @@ def drain(settings: S3Settings, load: Load, the_store: Store, seconds: float) ->
         time.sleep(5)
 
 
-def report(load: Load, verdict: Verdict, bad: int, objects: dict[str, int], programs: dict[str, Program]) -> int:
+def report(
+    load: Load,
+    found: tuple[Verdict, int, dict[str, int]],
+    lost: list[str],
+    ends: list[tuple[float, float]],
+    programs: dict[str, Program],
+) -> int:
     """Print counts and goals; the exit code."""
+    verdict, bad, objects = found
     done = load.ledger.done
     deletes = sum(1 for act in done if act[3] == "delete")
     print(f"acknowledged: {len(done)} ({len(done) - deletes} writes, {deletes} deletes), unanswered: ", end="")
@@ -184,13 +201,20 @@ def report(load: Load, verdict: Verdict, bad: int, objects: dict[str, int], prog
     )
     for name, program in programs.items():
         print(f"{name}: exit codes {program.exits}")
+    for line in lost[:10]:
+        print(f"     object {line}")
+    stopping = [act for act in verdict.missing if any(begun <= done[act] <= ended + 1 for begun, ended in ends)]
+    if verdict.missing:
+        print(f"missing: {len(stopping)} of {len(verdict.missing)} were acknowledged while the store ended")
     for act in verdict.missing[:10]:
-        print(f"     missing: {' '.join(act)} at {time.strftime('%H:%M:%S', time.gmtime(done[act]))}")
+        nearest = min((done[act] - begun for begun, _ in ends), key=abs)
+        print(f"     missing: {' '.join(act)}, {nearest:+.2f} s from the store's signal")
     figures = {
         "trace_missing": len(verdict.missing),
         "trace_wrong_key": len(verdict.wrong_key),
         "trace_strange": len(verdict.strange),
         "trace_unreadable": bad,
+        "objects_lost": len(lost),
     }
     for name, value in figures.items():
         print(f"goal {name} {value} 0 {'short' if value else 'ok'}")
@@ -203,7 +227,7 @@ def main() -> int:
     parser.add_argument("--operations", type=int, default=10_000)
     parser.add_argument("--seconds", type=float, default=170, help="how long the load shall last")
     parser.add_argument("--upload-timeout", default="10s", help="of the sink; a site has 1m")
-    parser.add_argument("--store-kill", action="store_true", help="end the store by SIGKILL instead of SIGTERM")
+    parser.add_argument("--store-signal", help="ends the store; that of role rustfs's unit when not given")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--keep", action="store_true", help="keep the folder with data and logs")
     given = parser.parse_args()
@@ -230,13 +254,15 @@ def main() -> int:
         wait_for_port(the_sink.program, port)
         bind(settings, driver)
         load = Load(the_store.endpoint, writers, ASSETS, given.operations, given.operations / given.seconds, given.seed)
-        chaos = Chaos(the_store, the_sink, signal.SIGKILL if given.store_kill else signal.SIGTERM, given.seed)
+        chaos = Chaos(the_store, the_sink, signal.Signals[given.store_signal or stop_signal()], given.seed)
         chaos.start()
         load.run()
         print(f"{time.monotonic() - chaos.begun:5.0f} s  load done", flush=True)
         chaos.join()
-        verdict, bad, objects = drain(settings, load, the_store, 240)
-        return report(load, verdict, bad, objects, {"sink": the_sink.program, "store": the_store.program})
+        found = drain(settings, load, the_store, 240)
+        lost = lost_objects(load.ledger, settings)
+        programs = {"sink": the_sink.program, "store": the_store.program}
+        return report(load, found, lost, chaos.store_ends, programs)
     finally:
         the_sink.program.end()
         the_store.program.end()

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -101,6 +102,26 @@ class Load:
                 self.ledger.done[act] = time.time()
             if not delete:
                 mine.append((bucket, key))
+
+
+def lost_objects(ledger: Ledger, settings: S3Settings) -> list[str]:
+    """Objects that are not as the acknowledged operations left them: the store's restarts must lose nothing either."""
+    client = s3_client(settings, pool_size=8)
+    deleted = {act[1:3] for act in (*ledger.done, *ledger.unanswered) if act[3] == "delete"}
+    surely_deleted = {act[1:3] for act in ledger.done if act[3] == "delete"}
+    written = {act[1:3] for act in ledger.done if act[3] == "put"}
+
+    def wrong(thing: tuple[str, str], there: bool) -> str | None:
+        try:
+            client.head_object(Bucket=thing[0], Key=thing[1])
+        except ClientError as error:
+            gone = error.response["ResponseMetadata"]["HTTPStatusCode"] == 404
+            return None if gone and not there else f"{'/'.join(thing)}: {error}"
+        return None if there else f"{'/'.join(thing)}: is back"
+
+    asked = [(thing, True) for thing in written - deleted] + [(thing, False) for thing in surely_deleted]
+    with ThreadPoolExecutor(8) as pool:
+        return [found for found in pool.map(lambda one: wrong(*one), asked) if found]
 
 
 @dataclass(frozen=True)
