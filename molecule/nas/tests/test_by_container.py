@@ -1,6 +1,7 @@
 """After the drift: the container has its limits again."""
 
 import json
+import re
 
 import pytest
 
@@ -31,14 +32,14 @@ def test_it_has_no_capability_and_gets_none(container):
 
 def test_the_root_secret_is_not_in_its_environment(host, container):
     secret = host.file("/etc/rustfs/keys/secret_key")
-    assert (secret.uid, secret.mode) == (10001, 0o600)
+    assert (secret.uid, secret.mode) == (10001, 0o400)
     assert secret.content_string not in json.dumps(container)
     assert "RUSTFS_SECRET_KEY_FILE=/run/secrets/rustfs/secret_key" in container["Config"]["Env"]
 
 
 def test_it_is_ready_on_the_site_s_address(host):
-    address = host.check_output("hostname -I").split()[0]
-    assert host.check_output(f"curl -s -o /dev/null -w '%{{http_code}}' http://{address}:9000/health/ready") == "200"
+    address = re.search(r'^RUSTFS_ADDRESS="(.+)"$', host.file("/etc/rustfs/rustfs.env").content_string, re.M).group(1)
+    assert host.check_output(f"curl -s -o /dev/null -w '%{{http_code}}' http://{address}/health/ready") == "200"
     assert not host.socket("tcp://0.0.0.0:9000").is_listening
 
 

@@ -7,7 +7,7 @@ import pytest
 testinfra_hosts = ["nas"]
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def unit(host):
     if not host.file("/etc/systemd/system/rustfs.service").exists:
         pytest.skip("needs rustfs_install_method binary on this host")
@@ -39,16 +39,17 @@ def test_the_root_secret_is_not_in_the_environment_or_the_process_list(host):
     secret = host.file("/etc/rustfs/keys/secret_key").content_string
     assert len(secret) >= 16
     told = host.check_output(f"tr '\\0' '\\n' < /proc/{pid(host)}/environ")
-    assert "RUSTFS_SECRET_KEY_FILE=/run/credentials/" in told
+    assert "RUSTFS_SECRET_KEY_FILE=/etc/rustfs/keys/secret_key" in told
     assert secret not in told
     assert secret not in host.check_output("ps -eo args")
     assert secret not in host.file("/etc/rustfs/rustfs.env").content_string
 
 
-def test_the_key_files_are_root_s_alone(host):
+def test_the_key_files_are_the_server_s_alone(host):
+    assert host.file("/etc/rustfs/keys").mode == 0o750
     for name in ("access_key", "secret_key"):
         file = host.file(f"/etc/rustfs/keys/{name}")
-        assert (file.user, file.mode) == ("root", 0o600)
+        assert (file.uid, file.mode) == (10001, 0o400)
 
 
 def test_it_listens_on_the_site_s_address_only(host):

@@ -55,11 +55,16 @@ class Seen:
 
 def look_script(needs: StorePathNeeds) -> str:
     """Return the shell script that looks at the folders. It only reads."""
+    names = (
+        f'echo "uid_user=$(getent passwd {needs.uid} | cut -d: -f1)"\n'
+        f'echo "gid_group=$(getent group {needs.gid} | cut -d: -f1)"\n'
+        f'echo "user_uid=$(id -u {shlex.quote(needs.user)} 2>/dev/null)"\n'
+    )
     calls = "".join(f"look {shlex.quote(path)}\n" for path in needs.data_dirs)
     deployed = (
         f"sed -n 's/^RUSTFS_VOLUMES=\"\\(.*\\)\"$/volumes=\\1/p' {shlex.quote(needs.settings_file)} 2>/dev/null\n"
     )
-    return files("stowage.site").joinpath("store_paths.sh").read_text(encoding="utf-8") + deployed + calls
+    return files("stowage.site").joinpath("store_paths.sh").read_text(encoding="utf-8") + names + deployed + calls
 
 
 def parsed(output: str) -> tuple[list[Seen], str | None]:
@@ -104,7 +109,8 @@ def judge_paths(host: str, output: str, error: str, needs: StorePathNeeds) -> li
         last = " ".join(error.split())[-200:] or "nothing was said"
         what = f"the look at the data folders did not run ({last})"
         return [Problem(host, what, "a POSIX shell with stat and df", f"ansible {host} -m raw -a true")]
-    problems = [problem for one in seen for problem in _judge_one(host, one, needs)]
+    problems = _judge_numbers(host, output, needs)
+    problems += [problem for one in seen for problem in _judge_one(host, one, needs)]
     problems += _judge_devices(host, seen, needs)
     if deployed and deployed != needs.volumes and not needs.allow_topology_change:
         problems.append(
@@ -115,6 +121,22 @@ def judge_paths(host: str, output: str, error: str, needs: StorePathNeeds) -> li
                 "set rustfs_data_dirs and rustfs_nodes back, or copy the data into a new store (docs/nas.md)",
             )
         )
+    return problems
+
+
+def _judge_numbers(host: str, output: str, needs: StorePathNeeds) -> list[Problem]:
+    told = dict(
+        line.strip().split("=", 1) for line in output.splitlines() if not line.startswith("path ") and "=" in line
+    )
+    problems = []
+    free = "a number that is free, the same one on every host of the store"
+    for kind, number, name in (("user", needs.uid, "uid_user"), ("group", needs.gid, "gid_group")):
+        if told.get(name) and told[name] != needs.user:
+            what = f"number {number} belongs to {kind} {told[name]}, and the server's own {kind} is {needs.user}"
+            problems.append(Problem(host, what, free, f"set rustfs_{name[:3]}, or rustfs_user to {told[name]}"))
+    if told.get("user_uid") and told["user_uid"] != str(needs.uid):
+        what = f"user {needs.user} has number {told['user_uid']}, not {needs.uid}"
+        problems.append(Problem(host, what, f"rustfs_uid: {told['user_uid']}", "set rustfs_uid and rustfs_gid"))
     return problems
 
 

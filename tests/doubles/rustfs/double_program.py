@@ -70,7 +70,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
     loopback = host in ("localhost", "::1") or host.startswith("127.")
     allowed = environment.get("RUSTFS_ALLOW_INSECURE_DEFAULT_CREDENTIALS") == "true"
     if root == (_PUBLISHED, _PUBLISHED) and not loopback and not allowed:
-        raise SettingsError("default credentials are refused on a non-loopback address")
+        raise SettingsError("Default root credentials are not allowed on non-loopback listeners")
     folders = [Path(urlsplit(one).path) for one in volumes if "://" not in one or _is_here(one)]
     devices = [folder.stat().st_dev for folder in folders if folder.is_dir()]
     if len(set(devices)) < len(devices) and environment.get("RUSTFS_UNSAFE_BYPASS_DISK_CHECK") != "true":

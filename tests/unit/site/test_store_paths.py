@@ -87,6 +87,21 @@ def test_the_same_disks_pass_again():
     assert judged("volumes=/srv/d1\n" + line()) == []
 
 
+def test_a_number_that_is_somebody_else_s_is_refused():
+    told = judged("uid_user=alice\ngid_group=staff\nuser_uid=\n" + line())
+    assert "number 10001 belongs to user alice" in told[0]
+    assert "number 10001 belongs to group staff" in told[1]
+
+
+def test_a_user_of_that_name_with_another_number_is_refused():
+    (told,) = judged("uid_user=\ngid_group=\nuser_uid=998\n" + line())
+    assert "user rustfs has number 998, not 10001; right: rustfs_uid: 998" in told
+
+
+def test_the_server_s_own_user_passes():
+    assert judged("uid_user=rustfs\ngid_group=rustfs\nuser_uid=10001\n" + line()) == []
+
+
 def test_a_look_that_did_not_run_is_told():
     problems = judge_paths("nas1", "", "sudo: a password is required", NEEDS)
     assert "did not run (sudo: a password is required)" in str(problems[0])
@@ -100,10 +115,12 @@ def test_the_script_sees_what_is_there(tmp_path):
     settings = tmp_path / "rustfs.env"
     settings.write_text('RUSTFS_REGION="x"\nRUSTFS_VOLUMES="/a /b"\n')
     folders = [str(full), str(tmp_path / "with a blank"), str(tmp_path / "a" / "b"), str(settings)]
-    script = look_script(replace(NEEDS, data_dirs=folders, settings_file=str(settings)))
+    script = look_script(replace(NEEDS, data_dirs=folders, settings_file=str(settings), uid=0, user="root"))
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
     seen, volumes = parsed(done.stdout)
     assert volumes == "/a /b"
+    assert "uid_user=root\n" in done.stdout
+    assert "user_uid=0\n" in done.stdout
     assert [one.dir for one in seen] == folders
     assert [one.there for one in seen] == ["yes", "yes", "no", "file"]
     assert [one.full for one in seen] == [True, False, False, False]
