@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
+from filator import __version__
 from filator.errors import ConfigError
 from filator.times import service_zone
 
@@ -210,6 +211,7 @@ class Settings(BaseModel):
     tokens_file: Path | None = None
     public_endpoints: dict[str, str] = Field(default_factory=dict)
     public_endpoint_header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]*$")] = ""
+    edge_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]*$")] = ""
     presign_seconds: Annotated[int, Field(ge=1, le=604800)] = 3600
     database_pool: Annotated[int, Field(ge=3, le=200, description="connections of one worker")] = 10
     gc_grace_seconds: Annotated[int, Field(ge=0, description="replaced bytes stay this long for running readers")] = 300
@@ -255,6 +257,11 @@ class Settings(BaseModel):
     @classmethod
     def _endpoints(cls, value: dict[str, str]) -> dict[str, str]:
         return {authority.lower(): _check_url(url) for authority, url in value.items()}
+
+    @property
+    def user_agent(self) -> str:
+        """What requests to a store say they come from: `filator/VERSION`, and `/EDGE` where one is named."""
+        return "/".join(filter(None, ("filator", __version__, self.edge_name)))
 
     @property
     def address(self) -> tuple[str, int]:

@@ -38,6 +38,7 @@ class Registry:
                             zone=settings.timezone,
                             public=settings.public_endpoints,
                             limit=settings.max_body_bytes,
+                            agent=settings.user_agent,
                         )
                     )
         return cls(stores)
