@@ -72,6 +72,10 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
     if root == (_PUBLISHED, _PUBLISHED) and not loopback and not allowed:
         raise SettingsError("Default root credentials are not allowed on non-loopback listeners")
     folders = [Path(urlsplit(one).path) for one in volumes if "://" not in one or _is_here(one)]
+    # Two looks of the real one at its host, which a unit that is too narrow refuses it (docs/quirks.md).
+    socket.socket(socket.AF_NETLINK, socket.SOCK_RAW).close()
+    if len(folders) > 1:
+        Path("/proc/mounts").read_text(encoding="utf-8")
     devices = [folder.stat().st_dev for folder in folders if folder.is_dir()]
     if len(set(devices)) < len(devices) and environment.get("RUSTFS_UNSAFE_BYPASS_DISK_CHECK") != "true":
         raise SettingsError("local volumes share a physical device")
@@ -132,7 +136,8 @@ class Server(Double):
                     if not self.events.empty():
                         continue
             for name, folder in self.kept.items():
-                self._replay(self.targets[name], folder / f"rustfs-webhook-{name}")
+                with contextlib.suppress(OSError):
+                    self._replay(self.targets[name], folder / f"rustfs-webhook-{name}")
 
     def _replay(self, url: str, folder: Path) -> None:
         for waiting in sorted(folder.glob("*.event"), key=lambda path: path.stat().st_mtime_ns):
