@@ -113,7 +113,8 @@ def doubles(weed: Server, folder: Path) -> Iterator[Site]:
     with rustfs_double(Double(weed.settings, {"qatlas": f"http://127.0.0.1:{port}/"})) as endpoint:
         settings = dataclasses.replace(weed.settings, endpoint=endpoint)
         prepare(settings)
-        values = {**sink_values(endpoint), "fluent_bit_listen_port": port, "fluent_bit_data_dir": str(folder)}
+        ports = {"fluent_bit_listen_port": port, "fluent_bit_monitoring_port": parts.free_port()}
+        values = {**sink_values(endpoint), **ports, "fluent_bit_data_dir": str(folder)}
         config = yaml.safe_load(parts.rendered("fluent_bit", "stowage.yaml", values))
         with fluent_bit_double.running(config, *WRITER):
             yield Site(settings, f"http://127.0.0.1:{port}/")

@@ -16,7 +16,7 @@ import json
 import os
 import re
 import secrets
-import sys
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -31,6 +31,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from stowage.events.trace import seconds_of
 from stowage.s3.connection import S3Settings, s3_client
+
+VERSION = "4.2.8"
 
 
 @dataclass
@@ -139,33 +141,57 @@ def running(config: dict[str, Any], access_key: str, secret_key: str) -> Iterato
         def log_message(self, *arguments: object) -> None:
             """Quiet."""
 
-    server = ThreadingHTTPServer((str(double.http["listen"]), int(double.http["port"])), Handler)
-    threads = [threading.Thread(target=one, daemon=True) for one in (server.serve_forever, double.timer)]
+    class Health(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            """Well whatever becomes of the uploads, as the real one."""
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *arguments: object) -> None:
+            """Quiet."""
+
+    service = config["service"]
+    places = (
+        (str(double.http["listen"]), int(double.http["port"]), Handler),
+        (str(service["http_listen"]), int(service["http_port"]), Health),
+    )
+    servers = [ThreadingHTTPServer((address, port), handler) for address, port, handler in places]
+    threads = [threading.Thread(target=one.serve_forever, daemon=True) for one in servers]
+    threads.append(threading.Thread(target=double.timer, daemon=True))
     for one in threads:
         one.start()
     try:
         yield double
     finally:
-        server.shutdown()
+        for one in servers:
+            one.shutdown()
         double.stopped.set()
         for one in threads:
             one.join()
-        server.server_close()
+        for one in servers:
+            one.server_close()
 
 
 def main() -> None:
-    """Serve until interrupted or terminated."""
+    """Serve until interrupted or terminated; a stop uploads what is buffered."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-c", dest="config", required=True)
+    parser.add_argument("-c", dest="config")
     parser.add_argument("--dry-run", action="store_true")
+    parser.add_argument("--version", action="store_true")
     given = parser.parse_args()
+    if given.version:
+        print(f"Fluent Bit v{VERSION}")
+        return
     config = yaml.safe_load(Path(given.config).read_text())
     if given.dry_run:
         print("configuration test is successful")
-        sys.exit(0)
-    key = (os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
-    with running(config, *key), contextlib.suppress(KeyboardInterrupt):
-        threading.Event().wait()
+        return
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with running(config, os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]):
+        stop.wait()
 
 
 if __name__ == "__main__":
