@@ -124,6 +124,49 @@ def _crashing_command(site: Site, point: str, *arguments: str) -> None:
     assert done.returncode == -9, done.stderr
 
 
+@pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("point", ["after-intent", "after-object", "before-commit"])
+def test_a_replacement_that_died_is_removed_from_above_the_files_version(
+    make_site: MakeSite, point: str, data: bytes
+) -> None:
+    site = make_site("s3", start=False, app="crash_app:create_app", FILATOR_GC_GRACE_SECONDS="0")
+    site.app.start(migrate=False)
+    item = post(site, b"first")
+    put(site, item["uuid"], b"second")
+    kept = versions(site)
+    site.app.stop()
+    site.app.env["CRASH_AT"] = point
+    site.app.start(migrate=False)
+    with pytest.raises(requests.RequestException):
+        put(site, item["uuid"], data)
+    restart(site)
+    time.sleep(1.2)
+    sweep(site, "intents", **SHORT)
+    sweep(site, "collect", **SHORT)
+    assert versions(site) == kept
+    [(named,)] = sql(site, "SELECT version_id FROM attachments")
+    assert named == kept[0]
+    assert get(site, item["uuid"]).content == b"second"
+    assert sql(site, "SELECT 1 FROM upload_intents") == []
+
+
+def test_expiry_killed_with_a_history_takes_it_along_next_time(make_site: MakeSite) -> None:
+    site = make_site("s3", FILATOR_GC_GRACE_SECONDS="0")
+    item = post(site, b"one")
+    put(site, item["uuid"], b"two")
+    put(site, item["uuid"], b"three")
+    expire(site, item["uuid"])
+    _crashing_command(site, "expire-after-objects", "sweep", "expire")
+    assert len(versions(site)) == 2
+    time.sleep(1.2)
+    assert sweep(site, "orphans", **SHORT)["orphans"]["queued"] == 0
+    assert sweep(site, "expire")["expire"] == {"expired": 1, "failed": 0}
+    _crashing_command(site, "collect-after-objects", "sweep", "collect")
+    assert versions(site) == []
+    assert sweep(site, "collect")["collect"]["removed"] == 2
+    assert sql(site, "SELECT 1 FROM replaced_versions UNION SELECT 1 FROM blob_gc") == []
+
+
 def test_expiry_killed_between_object_and_row_finishes_next_time(make_site: MakeSite) -> None:
     site = make_site("s3")
     item, kept = post(site, b"x"), post(site, b"kept")
@@ -136,7 +179,7 @@ def test_expiry_killed_between_object_and_row_finishes_next_time(make_site: Make
 
 
 def test_collection_killed_between_object_and_entry_finishes_next_time(make_site: MakeSite) -> None:
-    site = make_site("s3", FILATOR_GC_GRACE_SECONDS="0")
+    site = make_site("s3", FILATOR_GC_GRACE_SECONDS="0", FILATOR_KEEP_REPLACED="false")
     item = post(site, b"one")
     put(site, item["uuid"], b"two")
     _crashing_command(site, "collect-after-objects", "sweep", "collect")

@@ -69,7 +69,8 @@ def test_replaced_and_deleted_bytes_are_collected_and_the_current_ones_stay(site
     put(site, item["uuid"], b"two")
     gone = post(site, b"gone")
     requests.delete(f"{site.url}/attachments/{gone['uuid']}", timeout=10)
-    assert sweep(site, "collect")["collect"]["removed"] >= 2
+    # A replaced S3 version stays (test_replaced.py).
+    assert sweep(site, "collect")["collect"]["removed"] >= (1 if item["store"] == "s3" else 2)
     assert get(site, item["uuid"]).content == b"two"
     assert sql(site, "SELECT 1 FROM blob_gc") == []
 

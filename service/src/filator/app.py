@@ -117,7 +117,8 @@ class Service:
         pool = await open_pool(
             settings.database_url.get_secret_value(), size=settings.database_pool, name="filator-serve"
         )
-        self.rows = Rows(pool, gc_grace=timedelta(seconds=settings.gc_grace_seconds))
+        grace = timedelta(seconds=settings.gc_grace_seconds)
+        self.rows = Rows(pool, gc_grace=grace, keep_replaced=settings.keep_replaced)
         self.registry = Registry.from_settings(settings, pool)
         self.uploader = Uploader(settings, self.rows, self.registry, processes=settings.workers)
         self.downloader = Downloader(self.rows, self.registry, verify=settings.verify_reads)

@@ -13,6 +13,7 @@ import asyncpg  # type: ignore[import-untyped]
 
 from filator.errors import Unavailable
 from filator.models import Attachment, Pointer
+from filator.replaced import drop, forget, history, remember, retire
 
 COLUMNS = (
     "uuid, checksum, created_at, updated_at, tags, metadata, delete_at, mime_type, filename, "
@@ -36,6 +37,7 @@ _UPDATE = (
     "size=$14, generation=$15 WHERE uuid=$1"
 )
 _GC = "INSERT INTO blob_gc (store, bucket, identifier, version_id, not_before) VALUES ($1,$2,$3,$4,$5)"
+_NEW_GENERATION = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 # What a broken connection raises: the outcome of the statement is then unknown.
 # InternalClientError: a statement on a connection that broke in the middle of another one.
 LOST = (
@@ -169,9 +171,10 @@ class Lookup:
 class Rows:
     """The table `attachments` and what must change together with it."""
 
-    def __init__(self, pool: asyncpg.Pool, *, gc_grace: timedelta) -> None:
+    def __init__(self, pool: asyncpg.Pool, *, gc_grace: timedelta, keep_replaced: bool) -> None:
         self.pool = pool
         self._gc_grace = gc_grace
+        self._keep_replaced = keep_replaced
         self._lookup = Lookup(pool)
 
     @asynccontextmanager
@@ -212,32 +215,37 @@ class Rows:
         connection: Connection,
         intent: str | None = None,
         keep: frozenset[str] = frozenset(),
+        replaces: Attachment | None = None,
     ) -> tuple[Attachment, Attachment | None]:
         """Make `item` the file of its uuid, in the caller's transaction.
 
-        The row lock orders two writers: the later commit wins and the loser's bytes go to blob_gc.
-        An unexpired row keeps its created_at; its old pointer goes to blob_gc unless it is the same one.
+        The row lock orders two writers: the later commit wins. An unexpired row keeps its created_at. Its old version
+        stays as a replaced one or goes to blob_gc, as `filator.replaced.retire` decides.
 
         Args:
             item: the new row.
             connection: inside a transaction.
             intent: id of the upload intent to close.
             keep: of `metadata` and `delete_at`: what an unexpired row keeps, because the request did not give it.
+            replaces: the row as the request found it before it wrote its bytes.
 
         Returns:
             What was written, and the row that it replaced (None for a new file).
         """
         if intent is not None:
             await connection.execute("DELETE FROM upload_intents WHERE id = $1", intent)
-        while True:
+        row = None if replaces is None else await connection.fetchrow(_FIND + " FOR UPDATE", item.uuid)
+        while row is None:
+            if replaces is not None:
+                # The file went meanwhile, and its created_at comes back: no generation may come a second time.
+                item = replace(item, generation=await connection.fetchval(_NEW_GENERATION))
             if await connection.fetchval(_INSERT, *_values(item)) is not None:
                 return item, None
             row = await connection.fetchrow(_FIND + " FOR UPDATE", item.uuid)
-            if row is not None:
-                break
         old = row_to_attachment(row)
+        expired = old.expired(item.updated_at)
         merged = replace(item, generation=old.generation + 1)
-        if not old.expired(item.updated_at):
+        if not expired:
             merged = replace(
                 merged,
                 created_at=old.created_at,
@@ -247,8 +255,15 @@ class Rows:
             )
         await connection.execute(_UPDATE, *_values(merged))
         if old.pointer != merged.pointer:
-            await self.discard([old.pointer], connection=connection, not_before=item.updated_at + self._gc_grace)
-        return merged, None if old.expired(item.updated_at) else old
+            undisturbed = not expired and replaces is not None and replaces.pointer == old.pointer
+            kept = [] if undisturbed else await history(connection, item.uuid)
+            done = retire(old, merged.pointer, replaces, kept, keep=self._keep_replaced, expired=expired)
+            if kept:
+                await drop(connection, item.uuid, done.gone)
+            if done.stays:
+                await remember(connection, old)
+            await self.discard(done.gone, connection=connection, not_before=item.updated_at + self._gc_grace)
+        return merged, None if expired else old
 
     async def insert(self, item: Attachment, blob: bytes | None = None) -> bool:
         """Write the row of a new file, and its only blob row, in one statement and one round trip.
@@ -284,7 +299,7 @@ class Rows:
         )
 
     async def delete(self, uuid: str, moment: datetime) -> Attachment | None:
-        """Remove a row and queue its bytes; an expired row counts as absent.
+        """Remove a row and queue its bytes with all its replaced versions; an expired row counts as absent.
 
         Returns:
             The removed row, or None.
@@ -297,5 +312,6 @@ class Rows:
             if item.expired(moment):
                 return None
             await connection.execute("DELETE FROM attachments WHERE uuid = $1", uuid)
-            await self.discard([item.pointer], connection=connection, not_before=moment + self._gc_grace)
+            gone = [item.pointer, *await forget(connection, [uuid])]
+            await self.discard(gone, connection=connection, not_before=moment + self._gc_grace)
             return item

@@ -215,6 +215,7 @@ class Settings(BaseModel):
     presign_seconds: Annotated[int, Field(ge=1, le=604800)] = 3600
     database_pool: Annotated[int, Field(ge=3, le=200, description="connections of one worker")] = 10
     gc_grace_seconds: Annotated[int, Field(ge=0, description="replaced bytes stay this long for running readers")] = 300
+    keep_replaced: Annotated[bool, Field(description="replaced S3 versions stay until they are pruned")] = True
     orphan_grace_seconds: Annotated[int, Field(ge=0)] = 86400
     intent_grace_seconds: Annotated[int, Field(ge=0)] = 21600
     stop_seconds: Annotated[int, Field(ge=1)] = 60

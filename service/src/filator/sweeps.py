@@ -6,7 +6,7 @@ Every sweep can run on several hosts at once, can be killed anywhere, and does t
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import asyncpg  # type: ignore[import-untyped]
 import structlog
@@ -15,7 +15,9 @@ from filator.crashpoints import reach
 from filator.database import Connection
 from filator.errors import StorageError
 from filator.models import Pointer
+from filator.replaced import forget, strays
 from filator.settings import Settings
+from filator.storages.base import Listed
 from filator.storages.registry import Registry
 from filator.storages.s3 import S3Store
 from filator.times import now
@@ -39,6 +41,9 @@ async def _referenced(connection: Connection, pointer: Pointer) -> bool:
         OR EXISTS (
             SELECT 1 FROM kept_objects WHERE identifier = $2 AND store = $1
                 AND bucket IS NOT DISTINCT FROM $3 AND version_id IS NOT DISTINCT FROM $4)
+        OR EXISTS (
+            SELECT 1 FROM replaced_versions r WHERE r.identifier = $2 AND r.store = $1 AND r.bucket = $3
+                AND r.version_id = $4 AND EXISTS (SELECT 1 FROM attachments a WHERE a.uuid = r.uuid))
         """,
         pointer.store,
         pointer.identifier,
@@ -65,7 +70,7 @@ class Sweeper:
         self._registry = registry
 
     async def expire(self) -> dict[str, int]:
-        """Remove expired files, object first and row after.
+        """Remove expired files, object first and row after; their replaced versions are queued for removal.
 
         A crash between the two leaves an expired row without bytes: nobody can fetch it, and the next run removes it.
         Files in read-only or unknown storages stay, invisible.
@@ -89,6 +94,7 @@ class Sweeper:
                     reach("expire-after-objects")
                     gone = [row["uuid"] for row in rows if _pointer(row) not in failed]
                     await connection.execute("DELETE FROM attachments WHERE uuid = ANY($1)", gone)
+                    await self._queue(connection, await forget(connection, gone))
                 done["expired"] += len(gone)
                 done["failed"] += len(failed)
                 if failed:
@@ -147,25 +153,34 @@ class Sweeper:
                 store = self._registry.get(row["store"])
             except StorageError:
                 continue
-            strays: list[Pointer] = []
             if isinstance(store, S3Store):
                 try:
                     await store.abort_uploads(row["bucket"], row["identifier"], before)
-                    strays = [
-                        it.pointer
-                        for it in await store.versions(row["bucket"], row["identifier"])
-                        if it.pointer.identifier == row["identifier"] and it.modified < before
-                    ]
+                    listed = await store.versions(row["bucket"], row["identifier"])
                 except StorageError as exc:
                     log.warning("intent kept", storage=store.name, reason=str(exc))
                     continue
+                if await self._runs(row["identifier"], before):
+                    # Its version may lie in the listing; next time.
+                    continue
+                listed = [it for it in listed if it.pointer.identifier == row["identifier"]]
+                found = await self._strangers(listed, before, dead=True)
             else:
-                strays = [Pointer(row["store"], row["bucket"], row["identifier"], None)]
+                found = [Pointer(row["store"], row["bucket"], row["identifier"], None)]
             async with self._pool.acquire() as connection, connection.transaction():
-                done["discarded"] += await self._discard(connection, strays)
+                done["discarded"] += await self._discard(connection, found)
                 await connection.execute("DELETE FROM upload_intents WHERE id = $1", row["id"])
             done["intents"] += 1
         return done
+
+    async def _runs(self, identifier: str, before: datetime) -> bool:
+        return bool(
+            await self._pool.fetchval(
+                "SELECT EXISTS (SELECT 1 FROM upload_intents WHERE identifier = $1 AND beat_at >= $2)",
+                identifier,
+                before,
+            )
+        )
 
     async def _discard(self, connection: Connection, pointers: list[Pointer]) -> int:
         count = 0
@@ -179,16 +194,16 @@ class Sweeper:
                 pointer.version_id,
             )
             if known is None:
-                await connection.execute(
-                    "INSERT INTO blob_gc (store, bucket, identifier, version_id, not_before) VALUES ($1,$2,$3,$4,$5)",
-                    pointer.store,
-                    pointer.bucket,
-                    pointer.identifier,
-                    pointer.version_id,
-                    now(),
-                )
+                await self._queue(connection, [pointer])
                 count += 1
         return count
+
+    @staticmethod
+    async def _queue(connection: Connection, pointers: list[Pointer]) -> None:
+        await connection.executemany(
+            "INSERT INTO blob_gc (store, bucket, identifier, version_id, not_before) VALUES ($1,$2,$3,$4,$5)",
+            [(it.store, it.bucket, it.identifier, it.version_id, now()) for it in pointers],
+        )
 
     async def orphans(self, *, days: int | None = 3, force: bool = False) -> dict[str, int]:
         """Find objects that no row names and queue them for removal; younger ones than the grace period are left alone.
@@ -208,51 +223,73 @@ class Sweeper:
                 continue
             try:
                 places = await store.day_prefixes(None if days is None else moment - timedelta(days=days))
-                strays: list[Pointer] = []
+                found: list[Pointer] = []
                 seen = 0
                 for bucket, prefix in places:
-                    listed = await store.versions(bucket, prefix)
                     ours = _OURS_DYNAMIC if store.conf.use_dynamic_buckets else _OURS
-                    aged = [it.pointer for it in listed if it.modified < before]
-                    old = [it for it in aged if ours.fullmatch(it.identifier)]
-                    seen += len(old)
-                    strays += await self._strangers(old)
+                    listed = [
+                        it for it in await store.versions(bucket, prefix) if ours.fullmatch(it.pointer.identifier)
+                    ]
+                    seen += sum(it.modified < before for it in listed)
+                    found += await self._strangers(listed, before)
             except StorageError as exc:
                 log.warning("orphans not searched", storage=store.name, reason=str(exc))
                 continue
             done["seen"] += seen
-            done["orphans"] += len(strays)
-            if not force and len(strays) > SUSPICIOUS_COUNT and len(strays) > SUSPICIOUS_SHARE * seen:
+            done["orphans"] += len(found)
+            if not force and len(found) > SUSPICIOUS_COUNT and len(found) > SUSPICIOUS_SHARE * seen:
                 log.error(
                     "too many orphans: was an old database restored? nothing was queued",
                     storage=store.name,
-                    orphans=len(strays),
+                    orphans=len(found),
                     seen=seen,
                     mend="filator sweep orphans --force",
                 )
                 continue
             async with self._pool.acquire() as connection, connection.transaction():
-                done["queued"] += await self._discard(connection, strays)
+                done["queued"] += await self._discard(connection, found)
         return done
 
-    async def _strangers(self, pointers: list[Pointer]) -> list[Pointer]:
+    async def _strangers(self, listed: list[Listed], before: datetime, *, dead: bool = False) -> list[Pointer]:
+        """Find strays among whole keys' versions that are older than `before`; keys with running uploads have none.
+
+        `dead`: the caller knows that no upload of these keys runs any more, whatever intents say.
+        """
+        keys: dict[str, list[Listed]] = {}
+        for it in listed:
+            keys.setdefault(it.pointer.identifier, []).append(it)
+        aged = [key for key, versions in keys.items() if any(it.modified < before for it in versions)]
         found: list[Pointer] = []
-        for first in range(0, len(pointers), 1000):
-            batch = pointers[first : first + 1000]
+        for first in range(0, len(aged), 1000):
+            batch = aged[first : first + 1000]
             async with self._pool.acquire() as connection:
                 rows = await connection.fetch(
+                    "SELECT store, bucket, identifier_in_store AS identifier, version_id FROM attachments "
+                    "WHERE identifier_in_store = ANY($1)",
+                    batch,
+                )
+                others = await connection.fetch(
                     """
-                    SELECT store, bucket, identifier_in_store AS identifier, version_id FROM attachments
-                        WHERE identifier_in_store = ANY($1)
-                    UNION ALL SELECT store, bucket, identifier, version_id FROM blob_gc WHERE identifier = ANY($1)
+                    SELECT store, bucket, identifier, version_id FROM blob_gc WHERE identifier = ANY($1)
                     UNION ALL SELECT store, bucket, identifier, version_id FROM kept_objects WHERE identifier = ANY($1)
+                    UNION ALL SELECT r.store, r.bucket, r.identifier, r.version_id FROM replaced_versions r
+                        WHERE r.identifier = ANY($1) AND EXISTS (SELECT 1 FROM attachments a WHERE a.uuid = r.uuid)
                     """,
-                    [it.identifier for it in batch],
+                    batch,
                 )
                 running = await connection.fetch(
-                    "SELECT identifier FROM upload_intents WHERE identifier = ANY($1)", [it.identifier for it in batch]
+                    "SELECT identifier FROM upload_intents WHERE identifier = ANY($1)", [] if dead else batch
                 )
-            known = {_pointer(row) for row in rows}
+            lives = {(it.store, it.bucket, it.identifier): it for it in map(_pointer, rows)}
+            named = {_pointer(row) for row in others}
             busy = {row["identifier"] for row in running}
-            found += [it for it in batch if it not in known and it.identifier not in busy]
+            for key in batch:
+                if key in busy:
+                    continue
+                versions = keys[key]
+                at = versions[0].pointer
+                live = lives.get((at.store, at.bucket, at.identifier))
+                wrong = strays([it.pointer for it in versions], live, named, keep_replaced=self._settings.keep_replaced)
+                young = {it.pointer for it in versions if it.modified >= before}
+                found += [it for it in wrong if it not in young]
         return found

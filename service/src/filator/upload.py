@@ -19,6 +19,7 @@ from filator.errors import StorageError, Unavailable
 from filator.form import FormReader
 from filator.intake import BLOCK, Identical, Request, Upload, source
 from filator.models import Attachment, Pointer
+from filator.replaced import same_key
 from filator.settings import Settings
 from filator.storages.base import ExternalStore, Store
 from filator.storages.blobs import ROW_BYTES, BlobStore
@@ -129,7 +130,12 @@ class Uploader:
         for store in self._registry.candidates():
             try:
                 pointer = await store.place(upload.uuid, upload.created, upload.prefix(), replacing=upload.replacing)
+                intent = None
                 if isinstance(store, ExternalStore):
+                    if upload.old is not None and same_key(upload.old.pointer, pointer):
+                        # Death behind the object would leave a newer version above the row's, in which a prune sees
+                        # an old one. The nightly search for orphans does not look at the keys of old files.
+                        intent = await self._intend(upload, pointer)
                     reach("before-object")
                     pointer = await store.put(pointer, data)
                     reach("after-object")
@@ -137,7 +143,7 @@ class Uploader:
                 self._failed_over(store, exc)
                 continue
             item = replace(item, pointer=pointer)
-            return await self._commit(upload, item, store, data)
+            return await self._commit(upload, item, store, data, intent=intent)
         raise Unavailable("No storage takes files now")
 
     @staticmethod
@@ -168,7 +174,9 @@ class Uploader:
                     # A file that was held for another storage may be longer than one row.
                     for seq, start in enumerate(range(0, max(1, len(blob)), ROW_BYTES)):
                         await store.append(connection, item.pointer, item.uuid, seq, blob[start : start + ROW_BYTES])
-                saved, old = await self._rows.save(item, connection=connection, intent=intent, keep=upload.keep)
+                saved, old = await self._rows.save(
+                    item, connection=connection, intent=intent, keep=upload.keep, replaces=upload.old
+                )
                 if surplus is not None:
                     await self._rows.discard([surplus], connection=connection, not_before=item.updated_at)
                 reach("before-commit")
@@ -204,7 +212,10 @@ class Uploader:
             if there is None or there.checksum != item.checksum or there.expired(upload.started):
                 raise Unavailable("The file was changed meanwhile; send it again")
             saved, _old = await self._rows.save(
-                replace(item, pointer=there.pointer, size=there.size), connection=connection, keep=upload.keep
+                replace(item, pointer=there.pointer, size=there.size),
+                connection=connection,
+                keep=upload.keep,
+                replaces=there,
             )
         return saved, False
 
@@ -249,7 +260,9 @@ class Uploader:
                         seq += 1
                         reach("db-row")
                     item = replace(upload.finish(), pointer=pointer)
-                    saved, old = await self._rows.save(item, connection=connection, keep=upload.keep)
+                    saved, old = await self._rows.save(
+                        item, connection=connection, keep=upload.keep, replaces=upload.old
+                    )
                     reach("before-commit")
             except Unavailable:
                 if item is None:
@@ -260,6 +273,36 @@ class Uploader:
     async def _large_external(
         self, upload: Upload, store: ExternalStore, pointer: Pointer, source: AsyncIterator[bytes]
     ) -> tuple[Attachment, bool]:
+        intent = await self._intend(upload, pointer)
+        try:
+            written = await store.put_stream(pointer, self._beating(intent, source), upload.length)
+        except StorageError as exc:
+            # The intent stays: the storage may have completed the object although its answer was lost.
+            self._failed_over(store, exc)
+            raise Unavailable("The storage failed during the upload; send the file again") from exc
+        except BaseException:
+            await self._forget(intent)
+            raise
+        reach("after-object")
+        item = replace(upload.finish(), pointer=written)
+        if store.late_prefix == "copied" and upload.prefix() != upload.prefix_used:
+            # store_prefix came behind the file: the copy is the file, what was written first goes with the commit.
+            target = await store.place(upload.uuid, upload.created, upload.prefix(), replacing=upload.replacing)
+            above = upload.old is not None and same_key(upload.old.pointer, target)
+            copying = await self._intend(upload, target) if above else None
+            try:
+                item = replace(item, pointer=await store.copy(written, target, item.size))
+            except StorageError as exc:
+                raise Unavailable("The storage could not move the file to its store_prefix; send it again") from exc
+            surplus = written
+            done = await self._commit(upload, item, store, None, intent=intent, surplus=surplus)
+            if copying is not None:
+                await self._forget(copying)
+            return done
+        return await self._commit(upload, item, store, None, intent=intent)
+
+    async def _intend(self, upload: Upload, pointer: Pointer) -> str:
+        """Commit that bytes are about to be written, so that the sweep finds them if this process dies."""
         intent = secrets.token_hex(16)
         async with self._rows.connection() as connection:
             await connection.execute(
@@ -273,27 +316,7 @@ class Uploader:
                 now(),
             )
         reach("after-intent")
-        try:
-            written = await store.put_stream(pointer, self._beating(intent, source), upload.length)
-        except StorageError as exc:
-            # The intent stays: the storage may have completed the object although its answer was lost.
-            self._failed_over(store, exc)
-            raise Unavailable("The storage failed during the upload; send the file again") from exc
-        except BaseException:
-            await self._forget(intent)
-            raise
-        reach("after-object")
-        item = replace(upload.finish(), pointer=written)
-        surplus: Pointer | None = None
-        if store.late_prefix == "copied" and upload.prefix() != upload.prefix_used:
-            # store_prefix came behind the file: the copy is the file, what was written first goes with the commit.
-            target = await store.place(upload.uuid, upload.created, upload.prefix(), replacing=upload.replacing)
-            try:
-                item = replace(item, pointer=await store.copy(written, target, item.size))
-            except StorageError as exc:
-                raise Unavailable("The storage could not move the file to its store_prefix; send it again") from exc
-            surplus = written
-        return await self._commit(upload, item, store, None, intent=intent, surplus=surplus)
+        return intent
 
     async def _beating(self, intent: str, source: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """Pass blocks on and keep the intent alive, so that the sweep does not take a slow upload for a dead one."""

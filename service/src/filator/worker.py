@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -24,7 +25,7 @@ from filator.sweeps import Sweeper
 
 log = structlog.get_logger()
 
-Sweep = Callable[[], Awaitable[dict[str, int]]]
+Sweep = Callable[..., Awaitable[dict[str, int]]]
 # A job whose worker died is given up after this many seconds without a sign of life and started again.
 HEARTBEAT = 30
 _SCHEDULE = {
@@ -33,6 +34,8 @@ _SCHEDULE = {
     "intents": "*/10 * * * *",
     "archives": "*/10 * * * *",
     "orphans": "17 3 * * *",
+    # Once a week every day's keys: a copy made in the store itself may lie above an old file's version (prune!).
+    "all_orphans": "47 3 * * 0",
 }
 
 
@@ -50,7 +53,8 @@ async def sweeper(settings: Settings, *, name: str) -> AsyncIterator[dict[str, S
     pool = await open_pool(settings.database_url.get_secret_value(), size=settings.database_pool, name=name)
     registry = Registry.from_settings(settings, pool)
     work = Sweeper(settings, pool, registry)
-    archives = ArchiveRows(Rows(pool, gc_grace=timedelta(seconds=settings.gc_grace_seconds)), settings)
+    grace = timedelta(seconds=settings.gc_grace_seconds)
+    archives = ArchiveRows(Rows(pool, gc_grace=grace, keep_replaced=settings.keep_replaced), settings)
     try:
         yield {
             "expire": work.expire,
@@ -92,7 +96,7 @@ async def _run(settings: Settings) -> None:
     async with sweeper(settings, name="filator-worker") as sweeps:
 
         async def startup(ctx: dict[str, Any]) -> None:
-            ctx["sweeps"] = sweeps
+            ctx["sweeps"] = {**sweeps, "all_orphans": partial(sweeps["orphans"], days=None)}
 
         jobs = {name: _job(name) for name in _SCHEDULE}
         worker: Worker[Any] = Worker(

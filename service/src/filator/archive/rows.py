@@ -15,6 +15,7 @@ from filator.crashpoints import reach
 from filator.database import COLUMNS, Connection, Rows, row_to_attachment
 from filator.errors import Conflict, NotFound, Unprocessable
 from filator.models import Attachment
+from filator.replaced import forget
 from filator.settings import Settings
 from filator.times import iso, months_before, now
 
@@ -239,7 +240,7 @@ class ArchiveRows:
         rows = await connection.fetch(
             f"DELETE FROM attachments WHERE uuid IN (SELECT uuid FROM attachments WHERE {_SET} "  # noqa: S608
             f"ORDER BY created_at, uuid LIMIT {BATCH} FOR UPDATE) AND {_SET} "
-            "RETURNING store, bucket, identifier_in_store AS identifier, version_id",
+            "RETURNING uuid, store, bucket, identifier_in_store AS identifier, version_id",
             tx.before,
             tx.created_at,
         )
@@ -247,6 +248,9 @@ class ArchiveRows:
         outside = [row for row in rows if row["store"] != "db"]
         await connection.execute("DELETE FROM attachment_blobs WHERE id = ANY($1)", in_db, timeout=600)
         values = [(row["store"], row["bucket"], row["identifier"], row["version_id"]) for row in outside]
+        # The replaced versions go where their file's version goes.
+        replaced = await forget(connection, [row["uuid"] for row in rows])
+        values += [(it.store, it.bucket, it.identifier, it.version_id) for it in replaced]
         if tx.ctx["closing"]["objects"] == "delete":
             await connection.executemany(
                 "INSERT INTO blob_gc (store, bucket, identifier, version_id, not_before) VALUES ($1,$2,$3,$4,$5)",

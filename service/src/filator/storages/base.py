@@ -48,10 +48,11 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One object version of a listing, with the time the store gave it."""
+    """One object version of a listing, with the time the store gave it and its size in bytes."""
 
     pointer: Pointer
     modified: datetime
+    size: int
 
 
 class Store(ABC):

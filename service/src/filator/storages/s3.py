@@ -370,7 +370,9 @@ class S3Store(ExternalStore):
     # -- listing, for the sweeps ------------------------------------------------------------------------------
 
     async def versions(self, bucket: str, prefix: str) -> list[Listed]:
-        """List all versions below a prefix, without delete markers; a missing bucket is empty.
+        """List all versions below a prefix, without delete markers, of each key the newest first.
+
+        A missing bucket is empty.
 
         Raises:
             StorageError: the listing failed.
@@ -382,7 +384,7 @@ class S3Store(ExternalStore):
                 for it in page.get("Versions", []):
                     version = it.get("VersionId")
                     version = None if version in (None, "", "null") else version
-                    found.append(Listed(Pointer(self.name, bucket, it["Key"], version), it["LastModified"]))
+                    found.append(Listed(Pointer(self.name, bucket, it["Key"], version), it["LastModified"], it["Size"]))
             return found
 
         return await self._listing(run)
