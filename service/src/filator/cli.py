@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import re
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -30,8 +32,13 @@ def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:
+        # A client's variable: the service itself still refuses it, lest it be taken for FILATOR_TOKENS_FILE.
+        mine = ("restore", "versions")
+        environ = {
+            key: text for key, text in os.environ.items() if key != "FILATOR_TOKEN" or command.__name__ not in mine
+        }
         try:
-            settings = load_settings()
+            settings = load_settings(environ)
         except ConfigError as exc:
             _fail(str(exc), EX_CONFIG)
         logs.configure(settings.log_level)
@@ -141,6 +148,57 @@ def token(name: str, scopes: str) -> None:
     secret, line = new_token(name, wanted)
     click.echo(secret, err=True)
     click.echo(line)
+
+
+def _uuid(_context: object, _parameter: object, value: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{64}", value.lower()):
+        raise click.BadParameter("must be the 64 hex characters of the file's address")
+    return value.lower()
+
+
+_which = click.argument("uuid", callback=_uuid)
+
+
+@main.command()
+@_which
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@with_settings
+def versions(settings: Settings, uuid: str, *, as_json: bool) -> None:
+    """List the versions of a file that its storage holds: of each key the newest first."""
+    from filator.history import show_versions  # noqa: PLC0415
+
+    _done(show_versions, settings, uuid, as_json=as_json)
+
+
+@main.command()
+@_which
+@click.option("--version-id", help="Which; default: the one before the current one.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done.")
+@click.option("--url", help="The service; default: FILATOR_LISTEN. A token (read and write) comes from FILATOR_TOKEN.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@with_settings
+def restore(
+    settings: Settings, uuid: str, version_id: str | None, url: str | None, *, dry_run: bool, as_json: bool
+) -> None:
+    """Make an old version the file again. What it replaces stays as a version; metadata and delete_at stay too."""
+    from filator.history import restore as run  # noqa: PLC0415
+
+    _done(run, settings, uuid, version_id=version_id, url=url, dry_run=dry_run, as_json=as_json)
+
+
+def _done(run: Callable[..., None], *args: Any, **options: Any) -> None:
+    from filator.errors import StorageError, Unavailable  # noqa: PLC0415
+    from filator.restore import RestoreError  # noqa: PLC0415
+    from filator.versions import NoVersions  # noqa: PLC0415
+
+    try:
+        run(*args, **options)
+    except RestoreError as exc:
+        _fail(str(exc), exc.code)
+    except NoVersions as exc:
+        _fail(str(exc), 1)
+    except (StorageError, Unavailable) as exc:
+        _fail(str(exc), EX_UNAVAILABLE)
 
 
 def _archive() -> click.Group:
