@@ -23,6 +23,13 @@ TARGETS = [
     {"name": "second", "endpoint": "https://sink.example.org/events"},
     {"name": "six", "endpoint": "http://[fd00::1]:9880/"},
 ]
+RUNS = {
+    "version": "1.0.0-beta.5",
+    "ready": True,
+    "details": {"drives": ["/var/lib/rustfs"]},
+    "targets": [{"arn": "arn:rustfs:sqs::qatlas:webhook", "status": "online"}],
+}
+OFFLINE = [{"arn": "arn:rustfs:sqs::qatlas:webhook", "status": "offline"}]
 CONTAINER = {"rustfs_install_method": "container"}
 CASES = {
     "plain": {},
@@ -50,6 +57,14 @@ CASES = {
     "audit": {"rustfs_environment": {"RUSTFS_AUDIT_ENABLE": "true"}},
     "secret in the environment": {"rustfs_environment": {"RUSTFS_SECRET_KEY": "x"}},
     "published key": {"rustfs_root_access_key": "rustfsadmin"},
+    "runs": {"_rustfs_running": RUNS, "rustfs_event_targets": TARGETS[:1]},
+    "does not answer": {"_rustfs_running": {"msg": "connection refused"}},
+    "compose file not applied": {"_rustfs_running": {"msg": "refused"}, "rustfs_install_method": "compose_file"},
+    "other release": {"_rustfs_running": {**RUNS, "version": "1.0.0-beta.4"}},
+    "not ready": {"_rustfs_running": {**RUNS, "ready": False}},
+    "other folder": {"_rustfs_running": {**RUNS, "details": {"drives": ["/data"]}}},
+    "target missing": {"_rustfs_running": RUNS, "rustfs_event_targets": [TARGETS[1]]},
+    "target offline": {"_rustfs_running": {**RUNS, "targets": OFFLINE}, "rustfs_event_targets": TARGETS[:1]},
 }
 
 
@@ -58,7 +73,7 @@ def told(tmp_path_factory):
     """By case: the settings, and the lines of the rules that do not hold."""
     folder = tmp_path_factory.mktemp("rustfs")
     files = [str(ROLE / kind / "main.yml") for kind in ("defaults", "vars")]
-    shown = {"settings": "{{ _rustfs_server_environment }}", "lines": _LINES}
+    shown = {"settings": "{{ _rustfs_server_environment }}", "lines": _LINES, "differences": _DIFFERENCES}
     plays = [
         {
             "hosts": "localhost",
@@ -69,8 +84,10 @@ def told(tmp_path_factory):
         for name, given in CASES.items()
     ]
     (folder / "show.yml").write_text(yaml.safe_dump(plays))
+    # A folder of its own, so that there is an inventory_dir.
+    (folder / "hosts.yml").write_text("all: {hosts: {localhost: {ansible_connection: local}}}")
     ran = subprocess.run(
-        [Path(sys.executable).with_name("ansible-playbook"), "-i", "localhost,", "show.yml"],
+        [Path(sys.executable).with_name("ansible-playbook"), "-i", "hosts.yml", "show.yml"],
         cwd=folder,
         env=os.environ | {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"},
         capture_output=True,
@@ -82,6 +99,7 @@ def told(tmp_path_factory):
     return {task["task"]["name"]: task["hosts"]["localhost"]["msg"] for task in tasks}
 
 
+_DIFFERENCES = "{{ _rustfs_differences if _rustfs_running is defined else [] }}"
 _LINES = "{{ _rustfs_rules | rejectattr('holds') | map(attribute='says') | list }}"
 
 
@@ -117,6 +135,28 @@ def test_settings_that_cannot_work_are_refused_in_one_line(case, line, told):
 
 def test_an_image_that_is_brought_along_needs_no_digest(told):
     assert told["container from an archive"]["lines"] == []
+
+
+def test_a_server_that_runs_as_described_passes_the_check(told):
+    """The target is declared as Qatlas and told by the server as qatlas."""
+    assert told["runs"]["differences"] == []
+
+
+@pytest.mark.parametrize(
+    ("case", "line"),
+    [
+        ("does not answer", "not yet applied (connection refused)"),
+        ("compose file not applied", "as docs/nas.md says"),
+        ("other release", "RustFS 1.0.0-beta.4 runs; right: 1.0.0-beta.5"),
+        ("not ready", "/health/ready does not say 200"),
+        ("other folder", "data lies in /data; right: /var/lib/rustfs"),
+        ("target missing", "event target arn:rustfs:sqs::second:webhook is missing; right: online"),
+        ("target offline", "event target arn:rustfs:sqs::qatlas:webhook is offline; right: online"),
+    ],
+)
+def test_what_runs_otherwise_than_described_is_told_in_one_line(case, line, told):
+    (only,) = told[case]["differences"]
+    assert line in only
 
 
 def test_every_receiver_becomes_an_allowed_origin(told):
