@@ -11,7 +11,9 @@ import dataclasses
 import json
 import os
 import secrets
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,9 +36,11 @@ from stowage.s3.ready import wait_until_ready
 
 sys.path += [str(ROOT / "bench"), str(ROOT / "tests" / "doubles")]
 
+import faults_trace
 import faults_trace_parts as parts
 import fluent_bit_double
 from faults_trace import policy
+from faults_trace_load import Load
 
 EVENTS = "s3-events"
 WRITER = ("EVENTSWRITER", "not-a-secret-not-a-secret")
@@ -302,3 +306,30 @@ def test_the_classic_form_of_the_configuration_works_too(tmp_path: Path) -> None
     needs_real()
     with real(tmp_path, "classic") as site:
         assert site.probe(site.bucket())["results"][0]["arrived"]
+
+
+def test_a_store_stopped_as_its_unit_does_leaves_no_write_without_an_event(tmp_path: Path) -> None:
+    """By SIGTERM the writes of its last half second have none; `make faults-trace` is the long form of this."""
+    needs_real()
+    port = parts.free_port()
+    store = parts.store(os.environ["STOWAGE_RUSTFS_BIN"], tmp_path / "store", port)
+    values = {**sink_values(store.endpoint), "fluent_bit_s3_access_key": faults_trace.SINK_KEY[0]}
+    values["fluent_bit_s3_secret_key"] = faults_trace.SINK_KEY[1]
+    sink = parts.sink(os.environ["STOWAGE_FLUENT_BIT_BIN"], tmp_path / "sink", port, values)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(store.program.running())
+        settings, driver, writers = faults_trace.set_up(store)
+        stack.enter_context(sink.program.running())
+        parts.wait_for_port(sink.program, port)
+        faults_trace.bind(settings, driver)
+        load = Load(store.endpoint, writers, faults_trace.ASSETS, total=300, rate=60, seed=1)
+        working = threading.Thread(target=load.run)
+        working.start()
+        time.sleep(2)
+        store.program.end(signal.Signals[faults_trace.stop_signal()])
+        store.program.start()
+        working.join()
+        verdict, unreadable, _ = faults_trace.drain(settings, load, store, 120)
+    assert len(load.ledger.done) >= 300
+    assert load.ledger.unanswered, "the store was away for a moment"
+    assert (verdict.missing, verdict.wrong_key, verdict.strange, unreadable) == ([], [], [], 0)

@@ -149,3 +149,12 @@ def test_a_pinned_container_and_one_that_is_there_already_are_taken() -> None:
     container = {"fluent_bit_install_method": "container"}
     assert broken_rules(**container, fluent_bit_container_digest="sha256:" + "a" * 64) == []
     assert broken_rules(**container, fluent_bit_container_pull="never") == []
+
+
+def test_the_store_is_ended_at_once_and_comes_back_from_any_end() -> None:
+    """By SIGTERM beta.5 acknowledges half a second of writes that leave no event (docs/quirks.md)."""
+    given = {**GIVEN, "rustfs_root_access_key": "A" * 20, "rustfs_root_secret_key": "B" * 40}
+    lines = parts.rendered("rustfs", "rustfs.service", given).splitlines()
+    # A clean end by this signal is no reason for systemd to start it again, so it always does.
+    assert {"KillSignal=SIGKILL", "SuccessExitStatus=SIGKILL", "Restart=always"} <= set(lines)
+    assert parts.evaluated("rustfs", "_rustfs_compose_service", given)["stop_signal"] == "SIGKILL"
