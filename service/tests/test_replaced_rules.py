@@ -19,9 +19,12 @@ def version(number: int, key: str = KEYS[0]) -> Pointer:
     return Pointer("s3", "b", key, f"v{number}")
 
 
+# A loaded machine is no fault of the code.
+patient = settings(deadline=None)
 listings = st.integers(0, 12).map(lambda count: [version(number) for number in range(count)])
 
 
+@patient
 @given(listings, st.data())
 def test_of_a_key_with_a_row_only_what_lies_above_the_rows_version_is_astray(
     listed: list[Pointer], data: st.DataObject
@@ -35,6 +38,7 @@ def test_of_a_key_with_a_row_only_what_lies_above_the_rows_version_is_astray(
     assert everything == [it for it in listed if it != live and it not in named]
 
 
+@patient
 @given(listings, st.sets(st.integers(0, 12).map(version)))
 def test_of_a_key_without_a_row_everything_is_astray_that_nothing_names(
     listed: list[Pointer], named: set[Pointer]
@@ -43,6 +47,7 @@ def test_of_a_key_without_a_row_everything_is_astray_that_nothing_names(
         assert strays(listed, None, named, keep_replaced=keep) == [it for it in listed if it not in named]
 
 
+@patient
 @given(listings)
 def test_a_listing_that_hides_the_rows_version_condemns_nothing(listed: list[Pointer]) -> None:
     assert strays(listed, version(99), (), keep_replaced=True) == []
@@ -103,7 +108,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=3000, deadline=None)
+@settings(patient, max_examples=3000)
 @given(STEPS)
 def test_whatever_the_writers_do_the_row_has_the_newest_version_that_stays(steps: list[tuple[int | str, str]]) -> None:
     world = World()
@@ -130,6 +135,7 @@ def test_whatever_the_writers_do_the_row_has_the_newest_version_that_stays(steps
         assert len({it.generation for it in world.kept}) == len(world.kept)
 
 
+@patient
 @given(st.lists(st.sampled_from(KEYS), max_size=8))
 def test_writers_one_after_the_other_lose_nothing(keys: list[str]) -> None:
     world = World()
