@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 from versioned import STORES, open_store, stored, versioned_bucket, write_versions
 
 from stowage.errors import AuthError, BadInputError, NotFoundError, RefusedError, ServerFaultError
@@ -228,6 +229,36 @@ def test_one_key_of_very_many_versions_keeps_exactly_what_it_should(
     assert rounds == 1 or store.name == "rustfs"
     assert stored(client, bucket)["busy"] == list(reversed(newest))
     assert len(stored(client, bucket)["bus"]) == 3
+
+
+def test_a_server_too_slow_for_a_whole_batch_is_asked_for_fewer(store: Any, bucket: str, tmp_path: Path) -> None:
+    impatient = s3_client(store.settings, pool_size=16)
+    write_versions(impatient, bucket, ["k"], 251)
+    asked: list[int] = []
+
+    def time_out(request: Any, **_: Any) -> None:
+        asked.append(bytes(request.body).count(b"<VersionId>"))
+        if asked[-1] > 100:
+            raise ReadTimeoutError(endpoint_url=request.url)
+
+    impatient.meta.events.register("before-send.s3.DeleteObjects", time_out)
+    assert outcomes(impatient, plan_for(impatient, bucket, tmp_path)) == {"deleted": 250}
+    assert [size for size in asked if size <= 100] == [100, 100, 50]
+
+
+def test_a_server_that_is_away_fails_every_version_soon(store: Any, bucket: str, tmp_path: Path) -> None:
+    cut_off = s3_client(store.settings, pool_size=16)
+    write_versions(cut_off, bucket, ["k"], 251)
+    asked: list[int] = []
+
+    def time_out(request: Any, **_: Any) -> None:
+        asked.append(bytes(request.body).count(b"<VersionId>"))
+        raise ReadTimeoutError(endpoint_url=request.url)
+
+    plan = plan_for(cut_off, bucket, tmp_path)
+    cut_off.meta.events.register("before-send.s3.DeleteObjects", time_out)
+    assert outcomes(cut_off, plan) == {"failed": 250}
+    assert set(asked) == {250, 100}
 
 
 def test_prefix_limits_the_plan(client: Any, bucket: str, tmp_path: Path) -> None:

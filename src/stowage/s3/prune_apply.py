@@ -31,6 +31,8 @@ WORKERS = 8
 _TRIES = 4
 # Per-key codes that say "again later"; whole requests are already retried by botocore.
 _TRANSIENT = frozenset({"InternalError", "SlowDown", "ServiceUnavailable", "RequestTimeout", "503", "500"})
+# The kind of a NetworkError: no answer, or none in time.
+_AWAY = "network"
 # Answers of servers that know DeleteObject and not, or not from us, DeleteObjects.
 _NO_BATCHES = frozenset({"NotImplemented", "MethodNotAllowed", "MissingContentMD5", "MalformedXML"})
 
@@ -116,10 +118,12 @@ def _delete(client: S3Client, batch: list[Candidate], settings: ApplySettings) -
         if not left:
             break
         again: list[Candidate] = []
-        for candidate, code, message in _delete_batch(client, settings.bucket, left):
+        # A key with 100,000 versions made SeaweedFS take longer for 1,000 of them than a client waits: ask for fewer.
+        size = max(1, settings.batch_size // 10 ** (attempt - 1))
+        for candidate, code, message in _delete_in_slices(client, settings.bucket, left, size):
             if code in _NO_BATCHES:
                 single.append(candidate)
-            elif code in _TRANSIENT and attempt < _TRIES:
+            elif (code in _TRANSIENT and attempt < _TRIES) or (code == _AWAY and attempt == 1):
                 again.append(candidate)
             else:
                 yield _judged(client, candidate, code, message, settings)
@@ -128,6 +132,19 @@ def _delete(client: S3Client, batch: list[Candidate], settings: ApplySettings) -
             time.sleep(0.2 * 2**attempt)
     for candidate in single:
         yield _judged(client, candidate, *_delete_one(client, settings.bucket, candidate), settings)
+
+
+def _delete_in_slices(
+    client: S3Client, bucket: str, batch: list[Candidate], size: int
+) -> Iterator[tuple[Candidate, str, str]]:
+    for start in range(0, len(batch), size):
+        answers = _delete_batch(client, bucket, batch[start : start + size])
+        yield from answers
+        _, code, message = answers[0]
+        if code == _AWAY:
+            # The server is away: the rest would only wait as long again, slice after slice.
+            yield from ((candidate, code, message) for candidate in batch[start + size :])
+            return
 
 
 def _delete_batch(client: S3Client, bucket: str, batch: list[Candidate]) -> list[tuple[Candidate, str, str]]:
