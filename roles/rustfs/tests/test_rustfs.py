@@ -18,6 +18,13 @@ def settings(host):
     return dict(re.findall(r'^(\w+)="(.*)"$', host.file("/etc/rustfs/rustfs.env").content_string, re.MULTILINE))
 
 
+def receivers(host):
+    found = [value for name, value in settings(host).items() if "_WEBHOOK_ENDPOINT_" in name]
+    if not found:
+        pytest.skip("needs rustfs_event_targets on this host")
+    return found
+
+
 def pid(host):
     return host.service("rustfs.service").systemd_properties["MainPID"]
 
@@ -71,6 +78,7 @@ def test_anonymous_requests_are_refused(host):
 
 
 def test_the_queue_lies_inside_the_data_and_belongs_to_the_server(host):
+    assert receivers(host)
     queues = {value for name, value in settings(host).items() if "_QUEUE_DIR_" in name}
     assert len(queues) == 1, "one target, one queue"
     folder = host.file(queues.pop())
@@ -79,11 +87,8 @@ def test_the_queue_lies_inside_the_data_and_belongs_to_the_server(host):
 
 
 def test_every_receiver_of_events_is_an_allowed_origin(host):
-    told = settings(host)
-    origins = told["RUSTFS_OUTBOUND_ALLOW_ORIGINS"].split(",")
-    endpoints = [value for name, value in told.items() if "_WEBHOOK_ENDPOINT_" in name]
-    assert endpoints
-    for endpoint in endpoints:
+    for endpoint in receivers(host):
+        origins = settings(host)["RUSTFS_OUTBOUND_ALLOW_ORIGINS"].split(",")
         assert re.match(r"https?://[^/]+", endpoint).group() in origins
 
 
