@@ -34,7 +34,9 @@ class Play:
     def of(cls, name: str, folder: Path) -> Play:
         """Copy ``inventories/NAME`` with the wiring that it links to."""
         inventory = folder / "inventories" / name
-        shutil.copytree(REPOSITORY / "inventories" / name, inventory, symlinks=True)
+        # A lab that is up has a vault there, which another password opens.
+        left_out = shutil.ignore_patterns("vault.yml")
+        shutil.copytree(REPOSITORY / "inventories" / name, inventory, symlinks=True, ignore=left_out)
         shutil.copy(REPOSITORY / "inventories" / "wiring.yml", folder / "inventories")
         (folder / "password").write_text(PASSWORD)
         ssh = folder / "ssh"
