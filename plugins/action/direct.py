@@ -13,6 +13,7 @@ The arguments go through Ansible's own encoder, the result through its own decod
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 import io
 import json
@@ -26,6 +27,11 @@ from ansible.module_utils.common.json import Direction, get_module_encoder
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import module_loader, module_utils_loader
 from ansible.vars.clean import remove_internal_keys
+
+# Loaded before the workers are forked, see above. Where it is missing, the module says so better than a traceback.
+for _engine in ("stowage.access.connect", "stowage.s3.buckets", "stowage.s3.connection"):
+    with contextlib.suppress(ImportError):
+        importlib.import_module(_engine)
 
 _SHARED = "ansible.module_utils.stowage_module"
 _PROFILE = "legacy"

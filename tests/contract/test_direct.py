@@ -65,3 +65,18 @@ def test_the_result_is_the_same_either_way(module: str, options: dict[str, Any],
     assert direct == usual
     if options.get("secret_key"):
         assert options["secret_key"] not in json.dumps(direct)
+
+
+def test_the_engine_is_loaded_with_the_plugin_and_so_before_workers_are_forked() -> None:
+    """It costs every task its import where this is lost, and a linter once took the imports for unused ones."""
+    lines = [
+        "import sys",
+        "from ansible.plugins.loader import action_loader, init_plugin_loader",
+        "init_plugin_loader()",
+        "assert action_loader.get('s3_bucket', class_only=True)",
+        "print(*(name for name in sys.modules if name.startswith('stowage.')))",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert {"stowage.access.connect", "stowage.s3.buckets", "stowage.s3.connection"} <= set(done.stdout.split())
