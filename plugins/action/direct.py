@@ -38,7 +38,7 @@ _PROFILE = "legacy"
 
 
 class ActionModule(ActionBase):
-    """Stands before each module whose name a file beside this one bears."""
+    """Stands before each module whose name a link to this file bears."""
 
     _supports_check_mode = True
     _supports_diff = True
