@@ -57,6 +57,7 @@ def read_names(rules: Rules) -> frozenset[str]:
         | {name for name in rules.known if name.endswith("_endpoint")}
         | {name for group in rules.together for name in group}
         | {name for secret in rules.secrets for name in (secret.name, *secret.used_by)}
+        | {secret.only_if for secret in rules.secrets if secret.only_if}
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from stowage.site.check_store import GROUPS, selected_store
 from stowage.site.model import SECRETS_INIT, Problem, Rules, Secret, Site, holds_stand_in
@@ -33,6 +33,11 @@ def secret_source(secret: Secret, store: Store | None) -> Source:
     return "operator" if store.access == "none" else "store"
 
 
+def is_on(value: Any) -> bool:
+    """Say whether Ansible's filter ``bool`` takes the value of a switch for true; ``-e`` hands over strings."""
+    return str(value).lower() in ("true", "yes", "on", "1")
+
+
 def needed_on(site: Site, secret: Secret) -> list[str]:
     """Return the hosts that need the secret.
 
@@ -42,6 +47,8 @@ def needed_on(site: Site, secret: Secret) -> list[str]:
     hosts = [secret.host] if secret.host else site.members(*(secret.groups or GROUPS))
     if secret.service:
         hosts = [host for host in hosts if secret.service in (site.value(host, "app_services") or DEFAULT_SERVICES)]
+    if secret.only_if:
+        hosts = [host for host in hosts if is_on(site.value(host, secret.only_if))]
     if not secret.at_store:
         return hosts
     stores = {host: store for host in hosts if (store := selected_store(site, host))}

@@ -63,6 +63,7 @@ class Secret:
         service: Program that needs it: only hosts whose ``app_services`` name it do. Empty: all hosts of the groups.
         per_host: Whether each app host after the first may have one of its own, see ``with_host_secrets``.
         host: The one host that needs it; empty: all that the other fields say.
+        only_if: Boolean variable of the site; only hosts where it is on need the secret. Empty: nothing turns it off.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Secret:
     service: str = ""
     per_host: bool = False
     host: str = ""
+    only_if: str = ""
 
 
 def with_host_secrets(secrets: Sequence[Secret], app_hosts: Sequence[str]) -> tuple[Secret, ...]:

@@ -19,11 +19,8 @@ COMMON = {
     "vault_redis_filator_password": "D" * 32,
     "vault_filator_s3_access_key": "E" * 20,
     "vault_filator_s3_secret_key": "F" * 40,
-    # As the wiring works them out where writes leave no trace, and with the helpers' keys in the vault.
-    "fluent_bit_s3_access_key": "no-trace",
-    "fluent_bit_s3_secret_key": "no-trace",
-    "object_store_events_reader_access_key": "no-trace",
-    "object_store_events_reader_secret_key": "no-trace",
+    "object_store_trace": False,
+    # The helpers' keys, as a store that chooses them left them in the vault.
     "vault_pruner_s3_access_key": "G" * 20,
     "vault_pruner_s3_secret_key": "H" * 40,
     "vault_restorer_s3_access_key": "I" * 20,

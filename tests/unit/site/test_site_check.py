@@ -5,6 +5,7 @@ from example_site import GROUPS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stowage.site.check import read_names
 from stowage.site.model import STAND_IN, Failure, Problem
 
 HOSTS = GROUPS["all"]
@@ -67,6 +68,35 @@ def test_the_same_key_is_demanded_where_the_store_takes_a_chosen_one(faults):
     line = only(faults(("*", name, ...), ("*", "filator_storages", storages), ("*", "object_store_provider", "rustfs")))
     assert name in line
     assert SECRETS_INIT in line
+
+
+TRACE_KEYS = {
+    "vault_events_writer_s3_access_key": "fluent_bit_s3_access_key",
+    "vault_events_writer_s3_secret_key": "fluent_bit_s3_secret_key",
+    "vault_events_reader_s3_access_key": "object_store_events_reader_access_key",
+    "vault_events_reader_s3_secret_key": "object_store_events_reader_secret_key",
+}
+
+
+@pytest.mark.parametrize("on", [True, "yes"])
+@pytest.mark.parametrize("missing", TRACE_KEYS)
+def test_a_key_of_the_trace_is_demanded_where_the_trace_is_on(faults, missing, on):
+    spoilt = [("*", "object_store_provider", "rustfs"), ("*", "object_store_trace", on)]
+    spoilt += [("*", name, "K" * 40) for name in TRACE_KEYS if name != missing]
+    # The wiring's default('') meets the stand-in of an undefined secret.
+    line = only(faults(*spoilt, ("*", TRACE_KEYS[missing], STAND_IN.format(name=missing))))
+    assert f"secret {missing} is not set" in line
+    assert line.endswith(f"mend: {SECRETS_INIT}")
+
+
+@pytest.mark.parametrize("off", [False, "no", ...])
+def test_no_key_of_the_trace_is_asked_for_where_there_is_none(faults, off):
+    spoilt = [("*", "object_store_provider", "rustfs"), ("*", "object_store_trace", off)]
+    assert faults(*spoilt, *(("*", name, "") for name in (*TRACE_KEYS, *TRACE_KEYS.values()))) == []
+
+
+def test_a_switch_that_a_secret_waits_for_is_a_variable_of_the_site(rules):
+    assert {secret.only_if for secret in rules.secrets} - {""} <= rules.known & read_names(rules)
 
 
 def test_a_key_of_a_store_without_access_driver_is_asked_of_the_operator(faults):

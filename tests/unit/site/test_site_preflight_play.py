@@ -95,6 +95,20 @@ def test_a_wrong_site_stops_before_any_host_is_touched(case, mine):
     assert "Traceback" not in result.stdout
 
 
+def test_the_keys_of_the_trace_are_demanded_only_while_it_is_on(mine):
+    mine.set("group_vars/all/site.yml", object_store_provider="rustfs")
+    mine.run("playbooks/ops/secrets_init.yml")
+    secrets = mine.secrets()
+    mine.vault.unlink()
+    lost = "vault_events_writer_s3_secret_key"
+    mine.set("group_vars/all/vault.yml", **{name: value for name, value in secrets.items() if name != lost})
+    lines = lines_of(mine.run(PREFLIGHT))
+    assert len(lines) == 1, lines
+    assert f"secret {lost} is not set" in lines[0]
+    off = mine.run(PREFLIGHT, "--limit", "localhost", "-e", "object_store_trace=false")
+    assert off.returncode == 0, off.stdout
+
+
 def test_all_faults_of_a_site_are_told_in_one_run(mine):
     mine.set("group_vars/all/site.yml", object_store_endpoint="nas1", filator_worker=3)
     mine.set("host_vars/edge-south.yml", edge_name="north", edge_tls="files")
