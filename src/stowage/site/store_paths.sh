@@ -1,4 +1,4 @@
-# Prints one line per folder. Before it stand: settings (file of a server that is there already) and a call of each folder.
+# look FOLDER prints one line about it. The calls, and what else is asked, are written behind this by store_paths.py.
 look() {
   near=$1
   while [ ! -e "$near" ]; do near=$(dirname "$near"); done
