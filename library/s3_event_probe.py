@@ -162,7 +162,7 @@ def main():
         report = probe.run(given["buckets"], timeout=given["timeout"], remember=given["remember"], renew=given["renew"])
         return report.result()
 
-    module.judge(work)
+    module.read(work)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,6 @@ class StowageModule:
         own: Argument spec of one object, without the connection.
         many: Name of the list option whose items take the same options; ``None`` for modules without a list form.
         main: The option that names one object, required in each.
-        writes: ``False`` for modules that only read.
         extra: Options that stand beside the objects, once for the call.
         checked: ``False`` for modules that are skipped in check mode.
     """
@@ -158,7 +157,7 @@ class StowageModule:
         self.module.exit_json(**answer)
 
     def read(self, work):
-        """Run ``work() -> dict`` and leave with what it returns, unchanged; for modules that only read."""
+        """Run ``work() -> dict`` and leave with what it returns, unchanged; fail when it has ``mismatches``."""
         try:
             try:
                 answer = work()
@@ -170,6 +169,8 @@ class StowageModule:
                 answer = work()
         except errors.StowageError as error:
             self.fail(error)
+        if wrong := answer.get("mismatches"):
+            self.module.fail_json(msg="; ".join(wrong), kind="mismatch", changed=False, **answer)
         self.module.exit_json(changed=False, **answer)
 
     def fail(self, error, **more):
@@ -194,14 +195,3 @@ class StowageModule:
         if wrong:
             self.module.fail_json(msg=f"{len(wrong)} not as expected: " + "; ".join(wrong), kind="mismatch", **answer)
         self.module.exit_json(**answer)
-
-    def judge(self, work):
-        """Run ``work() -> dict`` once, leave unchanged with what it returned, and fail when it has ``mismatches``."""
-        try:
-            answer = work()
-        except errors.StowageError as error:
-            self.fail(error)
-        wrong = answer["mismatches"]
-        if wrong:
-            self.module.fail_json(msg="; ".join(wrong), kind="mismatch", changed=False, **answer)
-        self.module.exit_json(changed=False, **answer)
