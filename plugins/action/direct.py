@@ -57,6 +57,8 @@ class ActionModule(ActionBase):
             result |= self._run_here(variables)
         else:
             result |= self._execute_module(task_vars=variables, wrap_async=self._task.async_val)
+        if self._task.no_log:
+            _hide_each(result)
         return result
 
     def _may_run_here(self, variables: dict[str, Any]) -> bool:
@@ -81,6 +83,13 @@ class ActionModule(ActionBase):
         answer: dict[str, Any] = self._parse_returned_data({"stdout": printed.getvalue(), "stderr": ""}, _PROFILE)
         remove_internal_keys(answer)
         return answer
+
+
+def _hide_each(result: dict[str, Any]) -> None:
+    """Hide what stands in ``results`` too: Ansible takes it for a loop's, where each item has to ask for it."""
+    for one in result.get("results") or []:
+        if isinstance(one, dict):
+            one["_ansible_no_log"] = True
 
 
 def _loaded(name: str, path: Path) -> ModuleType:

@@ -15,6 +15,8 @@ from servers import Server
 
 pytestmark = pytest.mark.usefixtures("weed")
 
+USUAL: dict[str, Any] = {"environment": {"LANG": "C.UTF-8"}}
+"""What makes Ansible pack the module and start an interpreter."""
 ANSIBLE = str(Path(sys.executable).with_name("ansible-playbook"))
 
 
@@ -43,7 +45,7 @@ def task_result(server: Server, folder: Path, module: str, options: dict[str, An
     assert done.returncode == 0, done.stdout + done.stderr
     # "Using module file" is printed only where Ansible packs and sends a module.
     sent = f"library/{module}.py" in done.stdout
-    return {**json.loads(out.read_text()), "sent": sent}
+    return {**json.loads(out.read_text()), "sent": sent, "printed": done.stdout + done.stderr}
 
 
 @pytest.mark.parametrize(
@@ -60,11 +62,22 @@ def task_result(server: Server, folder: Path, module: str, options: dict[str, An
 def test_the_result_is_the_same_either_way(module: str, options: dict[str, Any], weed: Server, tmp_path: Path) -> None:
     how = {"check_mode": options.pop("check_mode")} if "check_mode" in options else {}
     direct = task_result(weed, tmp_path, module, options, **how)
-    usual = task_result(weed, tmp_path, module, options, **how, environment={"LANG": "C.UTF-8"})
+    usual = task_result(weed, tmp_path, module, options, **how, **USUAL)
     assert (direct.pop("sent"), usual.pop("sent")) == (False, True)
+    assert direct.pop("printed")
+    assert usual.pop("printed")
     assert direct == usual
     if options.get("secret_key"):
         assert options["secret_key"] not in json.dumps(direct)
+
+
+@pytest.mark.parametrize("how", [{}, USUAL])
+def test_no_log_hides_results_too_and_a_variable_still_has_them(
+    how: dict[str, Any], weed: Server, tmp_path: Path
+) -> None:
+    it = task_result(weed, tmp_path, "s3_bucket", {"name": "direct-hidden"}, no_log=True, check_mode=True, **how)
+    assert [one["name"] for one in it["results"]] == ["direct-hidden"]
+    assert "direct-hidden" not in it["printed"]
 
 
 def test_the_engine_is_loaded_with_the_plugin_and_so_before_workers_are_forked() -> None:
