@@ -2,10 +2,10 @@
 """Runs a module of library/ in the controller's own process, where that is the same as running it the usual way.
 
 A task that runs on the controller with the controller's Python gains nothing from what Ansible does for a module on
-another host: pack it, start an interpreter, import boto3 (0.25 s), read the service descriptions again. The plays on
-the store consist of such tasks, and a worker forked from a process that has imported the engine starts in
-milliseconds. Elsewhere (another host, become, async, another interpreter, an environment of its own) the module is
-run as ever. ansible.netcommon does the same under the name of direct execution.
+another host: pack it, start an interpreter, import boto3, read the service descriptions again. The plays on the store
+consist of such tasks, and a worker forked from a process that has done so once starts in milliseconds. Elsewhere
+(another host, become, async, another interpreter, an environment of its own) the module is run as ever.
+ansible.netcommon does the same under the name of direct execution.
 
 The arguments go through Ansible's own encoder, the result through its own decoder, so the module cannot tell.
 """
@@ -28,10 +28,11 @@ from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import module_loader, module_utils_loader
 from ansible.vars.clean import remove_internal_keys
 
-# Loaded before the workers are forked, see above. Where it is missing, the module says so better than a traceback.
-for _engine in ("stowage.access.connect", "stowage.s3.buckets", "stowage.s3.connection"):
-    with contextlib.suppress(ImportError):
+# Before the workers are forked, see above. What goes wrong here goes wrong in the module too, which says it better.
+with contextlib.suppress(Exception):
+    for _engine in ("stowage.access.connect", "stowage.s3.buckets"):
         importlib.import_module(_engine)
+    importlib.import_module("stowage.s3.connection").warm_up()
 
 _SHARED = "ansible.module_utils.stowage_module"
 _PROFILE = "legacy"

@@ -87,9 +87,9 @@ def test_the_engine_is_loaded_with_the_plugin_and_so_before_workers_are_forked()
         "from ansible.plugins.loader import action_loader, init_plugin_loader",
         "init_plugin_loader()",
         "assert action_loader.get('s3_bucket', class_only=True)",
-        "print(*(name for name in sys.modules if name.startswith('stowage.')))",
+        "print(*sys.modules)",
     ]
     done = subprocess.run(
         [sys.executable, "-c", "\n".join(lines)], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert {"stowage.access.connect", "stowage.s3.buckets", "stowage.s3.connection"} <= set(done.stdout.split())
+    assert {"stowage.access.connect", "stowage.s3.buckets", "boto3.session"} <= set(done.stdout.split())

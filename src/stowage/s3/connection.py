@@ -182,6 +182,13 @@ def _session() -> Any:
     return boto3.session.Session()
 
 
+@functools.cache
+def warm_up() -> None:
+    """Do what a process's first client costs, for those who fork: import boto3, read the description of S3."""
+    # With a key, or botocore would look for one in all its places.
+    s3_client(S3Settings(endpoint="http://127.0.0.1").with_key("unused", "unused"))
+
+
 def _client(service: str, settings: S3Settings, pool_size: int) -> Any:
     from botocore import UNSIGNED  # noqa: PLC0415
     from botocore.config import Config  # noqa: PLC0415
