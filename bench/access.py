@@ -4,8 +4,9 @@
     STOWAGE_RUSTFS_BIN=... python bench/access.py a real RustFS
 
 Five asset buckets with versioning, an events bucket, three policies, three users, two keys, five bindings. Timed are
-a first and a second ``ansible-playbook`` run over an empty server, a run in check mode, and two shell scripts that do
-one call for each thing and verify nothing:
+``playbooks/access.yml`` and ``playbooks/notify.yml`` in one command, as an operator runs them on a site with a vault: a
+first and a second time on an empty server, and in check mode. The first run puts the keys that it makes into the vault.
+Beside them two shell scripts that do one call for each thing and verify and keep nothing:
 
 mc      MinIO's client, with which such scripts are written (``go install github.com/minio/mc@latest``, found on the
         PATH or named by ``STOWAGE_MC_BIN``). The goal is set against it. Real RustFS only: the double does not speak
@@ -30,31 +31,19 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import yaml
-
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "contract"))
 
+from asset_site import ARN, ASSETS, CHANGES, EVENTS, PLAYBOOKS, POLICIES, USERS, WITH_KEYS, asset_site  # noqa: E402
 from double_server import Double, running  # noqa: E402
 from servers import Server, rustfs, rustfs_targets, seaweedfs  # noqa: E402
 from sink import receiving  # noqa: E402
+from site_play import changed  # noqa: E402
 
 TURNS = 3
 MC = os.environ.get("STOWAGE_MC_BIN") or shutil.which("mc")
-ASSETS = [f"qatlas-{kind}" for kind in ("raw", "pdf", "md", "images", "openalex")]
-EVENTS = "qatlas-s3-events"
-ARN = "arn:rustfs:sqs::qatlas:webhook"
-USERS = {
-    "qatlasd": ["qatlas-assets-rw", "qatlas-s3-events-ro"],
-    "qatlas-s3-events-writer": ["qatlas-s3-events-rw"],
-    "qatlas-auditor": ["qatlas-s3-events-ro"],
-}
-KEYS = {"qatlasd": "QATLASDKEY0000000001", "qatlas-s3-events-writer": "QATLASSINKKEY0000001"}
-POLICIES = {
-    "qatlas-assets-rw": ("assets-rw", ASSETS),
-    "qatlas-s3-events-rw": ("events-rw", [EVENTS]),
-    "qatlas-s3-events-ro": ("events-ro", [EVENTS]),
-}
+KEYS = {user: f"BENCHACCESSKEY{number:06}" for number, user in enumerate(WITH_KEYS)}
+"""Of the scripts; the playbooks have the store make them."""
 
 
 @contextlib.contextmanager
@@ -73,59 +62,6 @@ def store(folder: Path) -> Iterator[Server]:
                     endpoint=endpoint, access_key=weed.settings.access_key, secret_key=weed.settings.secret_key
                 )
                 yield Server("double", settings, "rustfs", folder)
-
-
-def play(server: Server) -> list[dict[str, object]]:
-    """The tasks of playbooks/access.yml with these values."""
-    common = {
-        "endpoint": server.settings.endpoint,
-        "access_key": server.settings.access_key,
-        "secret_key": "{{ lookup('ansible.builtin.env', 'BENCH_SECRET') }}",
-        "driver": "rustfs",
-    }
-    template = (
-        "{{ lookup('ansible.builtin.template', '%s/templates/policies/%s.json.j2', "
-        "template_vars={'policy_buckets': %s}) }}"
-    )
-    tasks: list[dict[str, object]] = [
-        {"s3_bucket": {"buckets": [*({"name": one, "versioning": "enabled"} for one in ASSETS), {"name": EVENTS}]}},
-        {
-            "s3_policy": {
-                "policies": [
-                    {"name": name, "document": template % (ROOT, kind, json.dumps(buckets))}
-                    for name, (kind, buckets) in POLICIES.items()
-                ]
-            }
-        },
-        {"s3_user": {"users": [{"name": name, "policies": policies} for name, policies in USERS.items()]}},
-        {
-            "s3_access_key": {
-                "keys": [
-                    {"user": user, "access_key_id": one, "secret_access_key": "0123456789abcdefghij0123456789"}
-                    for user, one in KEYS.items()
-                ]
-            },
-            "no_log": True,
-        },
-        {
-            "s3_notification": {
-                "sink_buckets": [EVENTS],
-                "bindings": [{"arn": ARN, "events": ["put", "delete"]}],
-                "buckets": [{"name": one} for one in ASSETS],
-            }
-        },
-    ]
-    modules = [next(name for name in task if name.startswith("s3_")) for task in tasks]
-    return [
-        {
-            "hosts": "localhost",
-            "connection": "local",
-            "gather_facts": False,
-            "vars": {"ansible_python_interpreter": sys.executable},
-            "module_defaults": dict.fromkeys(modules, common),
-            "tasks": tasks,
-        }
-    ]
 
 
 def script(server: Server, folder: Path) -> str:
@@ -198,17 +134,8 @@ def mc_script(server: Server, folder: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def timed(command: list[str], server: Server) -> tuple[float, float, str]:
+def timed(command: list[str], environment: dict[str, str]) -> tuple[float, float, str]:
     """Seconds by the clock and of CPU, and what it printed."""
-    address = server.settings.endpoint.removeprefix("http://")
-    environment = {
-        **os.environ,
-        "BENCH_KEY": str(server.settings.access_key),
-        "BENCH_SECRET": str(server.settings.secret_key),
-        "BENCH_MC": MC or "",
-        "MC_HOST_s": f"http://{server.settings.access_key}:{server.settings.secret_key}@{address}",
-        "MC_CONFIG_DIR": str(server.folder / "mc"),
-    }
     begin, before = time.perf_counter(), os.times()
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     seconds, after = time.perf_counter() - begin, os.times()
@@ -219,22 +146,30 @@ def timed(command: list[str], server: Server) -> tuple[float, float, str]:
     return seconds, cpu, done.stdout
 
 
-def run_playbook(server: Server, folder: Path) -> Iterator[tuple[str, float, float]]:
+def run_playbooks(server: Server, folder: Path) -> Iterator[tuple[str, float, float]]:
     """A first run, a second one that must change nothing, and check mode with diff."""
-    (folder / "play.yml").write_text(yaml.safe_dump(play(server), sort_keys=False))
-    command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", str(folder / "play.yml")]
-    for what, more, changes in (("first", [], 5), ("second", [], 0), ("check", ["--check", "--diff"], 0)):
-        seconds, cpu, printed = timed([*command, *more], server)
-        changed = int(printed.rpartition("changed=")[2].split()[0])
-        if changed != changes:
-            raise SystemExit(f"{what} run: changed={changed}, must be {changes}\n{printed}")
+    site = asset_site(folder, server)
+    # Of the first run, one more: the new keys go into the vault.
+    for what, more, changes in (("first", [], CHANGES + 1), ("second", [], 0), ("check", ["--check", "--diff"], 0)):
+        seconds, cpu, printed = timed(site.playing(PLAYBOOKS, *more), site.environment)
+        if changed(printed) != changes:
+            raise SystemExit(f"{what} run: changed={changed(printed)}, must be {changes}\n{printed}")
         yield f"ansible-playbook, {what} run", seconds, cpu
 
 
 def run_script(name: str, text: str, server: Server, folder: Path) -> Iterator[tuple[str, float, float]]:
     """All calls, one after the other."""
     (folder / "calls.sh").write_text(text)
-    seconds, cpu, _ = timed(["bash", str(folder / "calls.sh")], server)
+    key, address = server.settings, server.settings.endpoint.removeprefix("http://")
+    environment = {
+        **os.environ,
+        "BENCH_KEY": str(key.access_key),
+        "BENCH_SECRET": str(key.secret_key),
+        "BENCH_MC": MC or "",
+        "MC_HOST_s": f"http://{key.access_key}:{key.secret_key}@{address}",
+        "MC_CONFIG_DIR": str(server.folder / "mc"),
+    }
+    seconds, cpu, _ = timed(["bash", str(folder / "calls.sh")], environment)
     yield f"{name} for each thing", seconds, cpu
 
 
@@ -252,7 +187,7 @@ def main() -> None:
                 with store(folder / "store") as server:
                     name = server.name
                     if way == "playbook":
-                        runs = run_playbook(server, folder)
+                        runs = run_playbooks(server, folder)
                     else:
                         text = mc_script(server, folder) if way == "mc" else script(server, folder)
                         runs = run_script(way, text, server, folder)
