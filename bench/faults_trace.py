@@ -11,10 +11,8 @@ with the key that did it.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
-import re
 import shutil
 import signal
 import sys
@@ -23,22 +21,14 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from faults_trace_load import Load, Verdict, judge, lost_objects
-from faults_trace_parts import ROOT, TARGET, Program, Sink, Store, free_port, render_file, sink, store, wait_for_port
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "contract"))
 
-from stowage.access.connect import connect
-from stowage.access.model import AccessDriver, Credentials
-from stowage.events.bindings import binding
-from stowage.events.normal import Event
-from stowage.events.reconcile import reconcile_bindings
-from stowage.events.trace import list_since, read_object
-from stowage.s3.connection import S3Settings, s3_client
-from stowage.s3.ready import wait_until_ready
+from role_programs import Program, Sink, Store, sink, store, wait_for_port
+from servers import free_ports
+from trace_load import Load, Verdict, lost_objects
+from trace_site import ASSETS, bind, drain, event_target, set_up, sink_values, stop_signal
 
-EVENTS = "s3-events"
-ASSETS = ["qatlas-raw", "qatlas-pdf", "qatlas-md", "qatlas-images", "qatlas-openalex"]
 STOPPED = 60.0
 """Seconds for which the sink is stopped."""
 
@@ -104,85 +94,6 @@ class Chaos(threading.Thread):
         self.store.program.start()
 
 
-def policy(template: str, buckets: list[str]) -> dict[str, Any]:
-    """A policy document of templates/policies."""
-    path = ROOT / "templates" / "policies" / f"{template}.json.j2"
-    document: dict[str, Any] = json.loads(render_file(path, {"policy_buckets": buckets}))
-    return document
-
-
-def set_up(the_store: Store) -> tuple[S3Settings, AccessDriver, list[tuple[str, str]]]:
-    """Buckets, the sink's key and three writers' keys, each made through the engine as access.yml does."""
-    settings = S3Settings(endpoint=the_store.endpoint, access_key=the_store.access_key, secret_key=the_store.secret_key)
-    wait_until_ready(settings, timeout=90)
-    client, driver = s3_client(settings), connect("rustfs", settings)
-    for bucket in (EVENTS, *ASSETS):
-        client.create_bucket(Bucket=bucket)
-    for bucket in ASSETS:
-        client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    driver.put_policy("assets-rw", policy("assets-rw", ASSETS))
-    driver.put_policy("events-rw", policy("events-rw", [EVENTS]))
-    writers = [(f"TRACEWRITER{number}", f"trace-writer-{number}-{os.urandom(8).hex()}") for number in range(3)]
-    pairs = [
-        ("events-writer", "events-rw", SINK_KEY),
-        *((f"writer-{n}", "assets-rw", key) for n, key in enumerate(writers)),
-    ]
-    for user, rights, (access_key, secret_key) in pairs:
-        driver.create_user(user)
-        driver.attach(user, frozenset([rights]))
-        driver.create_key(user, Credentials(access_key, secret_key), "faults-trace")
-    return settings, driver, writers
-
-
-def stop_signal() -> str:
-    """The signal by which role rustfs lets the store be stopped."""
-    unit = (ROOT / "roles" / "rustfs" / "templates" / "rustfs.service.j2").read_text()
-    found = re.search(r"^KillSignal=(\w+)$", unit, re.MULTILINE)
-    return found[1] if found else "SIGTERM"
-
-
-SINK_KEY = ("EVENTSWRITER", f"events-writer-{os.urandom(8).hex()}")
-
-
-def bind(settings: S3Settings, driver: AccessDriver) -> None:
-    """Every asset bucket to the sink."""
-    wanted = [binding(f"arn:rustfs:sqs::{TARGET}:webhook", ["put", "delete"])]
-    for bucket in ASSETS:
-        reconcile_bindings(s3_client(settings), driver, str(settings.endpoint), bucket, wanted, sink_buckets=[EVENTS])
-
-
-def read_trace(settings: S3Settings, seen: dict[str, list[Event]]) -> int:
-    """Read what is new in the events bucket into ``seen``; the number of unreadable lines in it."""
-    client = s3_client(settings)
-    bad = 0
-    for stored in list_since(client, str(settings.endpoint), EVENTS):
-        if stored.key not in seen:
-            batch = read_object(client, str(settings.endpoint), EVENTS, stored.key)
-            seen[stored.key] = list(batch.events)
-            bad += batch.unreadable
-    return bad
-
-
-def drain(settings: S3Settings, load: Load, the_store: Store, seconds: float) -> tuple[Verdict, int, dict[str, int]]:
-    """Read the trace until nothing is missing, or nothing has come for a while, or the time is up."""
-    seen: dict[str, list[Event]] = {}
-    bad = 0
-    begun = last = time.monotonic()
-    before = -1
-    while True:
-        bad += read_trace(settings, seen)
-        verdict = judge(load.ledger, (event for events in seen.values() for event in events))
-        missing = len(verdict.missing)
-        now = time.monotonic()
-        if missing != before:
-            print(f"{now - begun:5.0f} s after the load: {missing} missing, {the_store.waiting()} in the store's queue")
-            before, last = missing, now
-        # The store waits up to 64 s (and a tenth of it) between two tries of an event.
-        if not missing or now - begun > seconds or (now - last > 90 and not the_store.waiting()):
-            return verdict, bad, {key: len(events) for key, events in seen.items()}
-        time.sleep(5)
-
-
 def report(
     load: Load,
     found: tuple[Verdict, int, dict[str, int]],
@@ -236,30 +147,26 @@ def main() -> int:
         print(f"faults-trace needs {' and '.join(missing)}: the path of the program, which no package registry has")
         return 2
     folder = Path(tempfile.mkdtemp(prefix="faults-trace-"))
-    port = free_port()
-    the_store = store(binaries["STOWAGE_RUSTFS_BIN"], folder / "store", port)
-    values = {
-        "fluent_bit_s3_endpoint": the_store.endpoint,
-        "fluent_bit_s3_bucket": EVENTS,
-        "fluent_bit_s3_access_key": SINK_KEY[0],
-        "fluent_bit_s3_secret_key": SINK_KEY[1],
-        "fluent_bit_upload_timeout": given.upload_timeout,
-        "fluent_bit_heartbeat_seconds": 10,
-    }
+    (port,) = free_ports(1)
+    target = event_target(port)
+    the_store = store([binaries["STOWAGE_RUSTFS_BIN"]], folder / "store", rustfs_event_targets=target)
+    settings = the_store.settings
+    values = sink_values(settings.endpoint, given.upload_timeout, heartbeat=10)
     the_sink = sink(binaries["STOWAGE_FLUENT_BIT_BIN"], folder / "sink", port, values)
     try:
         the_store.program.start()
-        settings, driver, writers = set_up(the_store)
+        driver, writers = set_up(settings)
         the_sink.program.start()
         wait_for_port(the_sink.program, port)
         bind(settings, driver)
-        load = Load(the_store.endpoint, writers, ASSETS, given.operations, given.operations / given.seconds, given.seed)
+        rate = given.operations / given.seconds
+        load = Load(settings.endpoint, writers, ASSETS, given.operations, rate, given.seed)
         chaos = Chaos(the_store, the_sink, signal.Signals[given.store_signal or stop_signal()], given.seed)
         chaos.start()
         load.run()
         print(f"{time.monotonic() - chaos.begun:5.0f} s  load done", flush=True)
         chaos.join()
-        found = drain(settings, load, the_store, 240)
+        found = drain(the_store, load, 240)
         lost = lost_objects(load.ledger, settings)
         programs = {"sink": the_sink.program, "store": the_store.program}
         return report(load, found, lost, chaos.store_ends, programs)

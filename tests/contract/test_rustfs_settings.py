@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import socket
+import subprocess
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from modules import connection, run
-from rendered import KEY, Running, started
+from role_programs import ROOT_KEY, RUSTFS_DOUBLE, Program, store
 from servers import free_ports, wait_until_it_stores
 from sink import receiving
 
-from stowage.s3.connection import s3_client
+from stowage.s3.connection import S3Settings, s3_client
 
 
 @pytest.fixture(params=["double", "rustfs"])
@@ -24,13 +30,47 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@dataclass
+class Running:
+    """A server that was started with a rendered environment, as systemd would."""
+
+    settings: S3Settings
+    program: Program
+    process: subprocess.Popen[bytes]
+    words: socket.socket
+
+    @property
+    def log(self) -> str:
+        return self.program.log()
+
+    def said_ready(self, seconds: float = 60) -> bool:
+        self.words.settimeout(seconds)
+        with contextlib.suppress(TimeoutError):
+            # Words on its status may come before.
+            while b"READY=1" not in self.words.recv(1024):
+                pass
+            return True
+        return False
+
+
+@contextlib.contextmanager
+def started(name: str, folder: Path, variables: dict[str, Any], key: tuple[str, str] = ROOT_KEY) -> Iterator[Running]:
+    command = RUSTFS_DOUBLE if name == "double" else [os.environ["STOWAGE_RUSTFS_BIN"]]
+    made = store(command, folder, key, **variables)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as words:
+        words.bind(str(folder / "notify"))
+        made.program.environment["NOTIFY_SOCKET"] = str(folder / "notify")
+        with made.program.running() as process:
+            yield Running(made.settings, made.program, process, words)
+
+
 def targets(running: Running) -> list[dict[str, str]]:
     found: list[dict[str, str]] = run("s3_server_info", connection(running.settings, "rustfs"))["targets"]
     return found
 
 
 def ready(running: Running) -> None:
-    wait_until_it_stores(running.settings, running.process, running.folder / "log")
+    wait_until_it_stores(running.settings, running.process, running.program.folder / "log")
 
 
 def bound_bucket(running: Running) -> str:
@@ -55,7 +95,7 @@ def test_the_root_key_comes_from_a_file_and_is_not_in_the_environment(name: str,
     with started(name, tmp_path, {}) as running:
         ready(running)
         told = Path(f"/proc/{running.process.pid}/environ").read_text()
-        assert KEY[1] not in told
+        assert ROOT_KEY[1] not in told
         assert "RUSTFS_SECRET_KEY_FILE=" in told
 
 

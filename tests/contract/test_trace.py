@@ -25,25 +25,33 @@ import yaml
 from double_server import Double
 from double_server import running as rustfs_double
 from modules import ROOT, ModuleFailedError, connection, run
-from servers import Server
+from rendered import policy, rendered
+from role_programs import sink, store, wait_for_port
+from servers import Server, free_ports
+from trace_load import Load
+from trace_site import (
+    ASSETS,
+    EVENTS,
+    SINK_KEY,
+    bind,
+    drain,
+    event_target,
+    make_sink_bucket,
+    set_up,
+    sink_values,
+    stop_signal,
+)
 
 from stowage.access.connect import connect
-from stowage.access.model import Credentials
 from stowage.events.normal import Event
 from stowage.events.trace import list_since, read_object, trace_age
 from stowage.s3.connection import S3Settings, s3_client
 from stowage.s3.ready import wait_until_ready
 
-sys.path += [str(ROOT / "bench"), str(ROOT / "tests" / "doubles")]
+sys.path.append(str(ROOT / "tests" / "doubles"))
 
-import faults_trace
-import faults_trace_parts as parts
 import fluent_bit_double
-from faults_trace import policy
-from faults_trace_load import Load
 
-EVENTS = "s3-events"
-WRITER = ("EVENTSWRITER", "not-a-secret-not-a-secret")
 PUT_DELETE = ["put", "delete"]
 
 
@@ -90,53 +98,31 @@ class Site:
             time.sleep(0.5)
 
 
-def sink_values(endpoint: str) -> dict[str, Any]:
-    return {
-        "fluent_bit_s3_endpoint": endpoint,
-        "fluent_bit_s3_bucket": EVENTS,
-        "fluent_bit_s3_access_key": WRITER[0],
-        "fluent_bit_s3_secret_key": WRITER[1],
-        "fluent_bit_upload_timeout": "2s",
-        "fluent_bit_heartbeat_seconds": 2,
-    }
-
-
-def prepare(settings: S3Settings) -> None:
-    """The events bucket and the sink's own key, which may not delete."""
-    s3_client(settings).create_bucket(Bucket=EVENTS)
-    driver = connect("rustfs", settings)
-    driver.put_policy("events-rw", policy("events-rw", [EVENTS]))
-    driver.create_user("events-writer")
-    driver.attach("events-writer", frozenset(["events-rw"]))
-    driver.create_key("events-writer", Credentials(*WRITER), "test")
-
-
 @contextlib.contextmanager
 def doubles(weed: Server, folder: Path) -> Iterator[Site]:
-    port = parts.free_port()
+    port, monitoring = free_ports(2)
     with rustfs_double(Double(weed.settings, {"qatlas": f"http://127.0.0.1:{port}/"})) as endpoint:
         settings = dataclasses.replace(weed.settings, endpoint=endpoint)
-        prepare(settings)
-        ports = {"fluent_bit_listen_port": port, "fluent_bit_monitoring_port": parts.free_port()}
-        values = {**sink_values(endpoint), **ports, "fluent_bit_data_dir": str(folder)}
-        config = yaml.safe_load(parts.rendered("fluent_bit", "stowage.yaml", values))
-        with fluent_bit_double.running(config, *WRITER):
+        make_sink_bucket(settings)
+        ports = {"fluent_bit_listen_port": port, "fluent_bit_monitoring_port": monitoring}
+        values = {**sink_values(endpoint, "2s", heartbeat=2), **ports, "fluent_bit_data_dir": str(folder)}
+        config = yaml.safe_load(rendered("fluent_bit", "stowage.yaml", values))
+        with fluent_bit_double.running(config, *SINK_KEY):
             yield Site(settings, f"http://127.0.0.1:{port}/")
 
 
 @contextlib.contextmanager
 def real(folder: Path, form: str = "yaml") -> Iterator[Site]:
-    port = parts.free_port()
-    store = parts.store(os.environ["STOWAGE_RUSTFS_BIN"], folder / "store", port)
-    values = sink_values(store.endpoint)
-    sink = parts.sink(os.environ["STOWAGE_FLUENT_BIT_BIN"], folder / "sink", port, values, form)
-    settings = S3Settings(endpoint=store.endpoint, access_key=store.access_key, secret_key=store.secret_key)
-    with store.program.running():
-        wait_until_ready(settings, timeout=90)
-        prepare(settings)
-        with sink.program.running():
-            parts.wait_for_port(sink.program, port)
-            yield Site(settings, f"http://127.0.0.1:{port}/")
+    (port,) = free_ports(1)
+    rustfs = store([os.environ["STOWAGE_RUSTFS_BIN"]], folder / "store", rustfs_event_targets=event_target(port))
+    values = sink_values(rustfs.settings.endpoint, "2s", heartbeat=2)
+    fluent_bit = sink(os.environ["STOWAGE_FLUENT_BIT_BIN"], folder / "sink", port, values, form)
+    with rustfs.program.running():
+        wait_until_ready(rustfs.settings, timeout=90)
+        make_sink_bucket(rustfs.settings)
+        with fluent_bit.program.running():
+            wait_for_port(fluent_bit.program, port)
+            yield Site(rustfs.settings, f"http://127.0.0.1:{port}/")
 
 
 def needs_real() -> None:
@@ -274,7 +260,7 @@ def test_an_old_trace_is_found_however_old_it_is(site: Site) -> None:
 
 
 def test_the_sinks_key_can_add_to_the_trace_and_take_nothing_away(site: Site) -> None:
-    client = s3_client(site.settings.with_key(*WRITER))
+    client = s3_client(site.settings.with_key(*SINK_KEY))
     client.put_object(Bucket=EVENTS, Key="added", Body=b"x")
     with pytest.raises(client.exceptions.ClientError, match="AccessDenied"):
         client.delete_object(Bucket=EVENTS, Key="added")
@@ -311,25 +297,25 @@ def test_the_classic_form_of_the_configuration_works_too(tmp_path: Path) -> None
 def test_a_store_stopped_as_its_unit_does_leaves_no_write_without_an_event(tmp_path: Path) -> None:
     """By SIGTERM the writes of its last half second have none; `make faults-trace` is the long form of this."""
     needs_real()
-    port = parts.free_port()
-    store = parts.store(os.environ["STOWAGE_RUSTFS_BIN"], tmp_path / "store", port)
-    values = {**sink_values(store.endpoint), "fluent_bit_s3_access_key": faults_trace.SINK_KEY[0]}
-    values["fluent_bit_s3_secret_key"] = faults_trace.SINK_KEY[1]
-    sink = parts.sink(os.environ["STOWAGE_FLUENT_BIT_BIN"], tmp_path / "sink", port, values)
+    (port,) = free_ports(1)
+    rustfs = store([os.environ["STOWAGE_RUSTFS_BIN"]], tmp_path / "store", rustfs_event_targets=event_target(port))
+    settings = rustfs.settings
+    values = sink_values(settings.endpoint, "2s", heartbeat=2)
+    fluent_bit = sink(os.environ["STOWAGE_FLUENT_BIT_BIN"], tmp_path / "sink", port, values)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(store.program.running())
-        settings, driver, writers = faults_trace.set_up(store)
-        stack.enter_context(sink.program.running())
-        parts.wait_for_port(sink.program, port)
-        faults_trace.bind(settings, driver)
-        load = Load(store.endpoint, writers, faults_trace.ASSETS, total=300, rate=60, seed=1)
+        stack.enter_context(rustfs.program.running())
+        driver, writers = set_up(settings)
+        stack.enter_context(fluent_bit.program.running())
+        wait_for_port(fluent_bit.program, port)
+        bind(settings, driver)
+        load = Load(settings.endpoint, writers, ASSETS, total=300, rate=60, seed=1)
         working = threading.Thread(target=load.run)
         working.start()
         time.sleep(2)
-        store.program.end(signal.Signals[faults_trace.stop_signal()])
-        store.program.start()
+        rustfs.program.end(signal.Signals[stop_signal()])
+        rustfs.program.start()
         working.join()
-        verdict, unreadable, _ = faults_trace.drain(settings, load, store, 120)
+        verdict, unreadable, _ = drain(rustfs, load, 120)
     assert len(load.ledger.done) >= 300
     assert load.ledger.unanswered, "the store was away for a moment"
     assert (verdict.missing, verdict.wrong_key, verdict.strange, unreadable) == ([], [], [], 0)

@@ -1,8 +1,8 @@
-"""What `make faults-trace` renders is what these tests look at."""
+"""What is rendered, and the judge of a trace, are the contract tests' own."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parents[3] / "bench"))
+sys.path.append(str(Path(__file__).parents[2] / "contract"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from faults_trace_load import Act, Ledger, judge
+from trace_load import Act, Ledger, judge
 
 from stowage.events.normal import Event
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import faults_trace_parts as parts
 import pytest
 import yaml
+from rendered import environment_in, evaluated, rendered
 
 GIVEN = {
     "inventory_dir": "/inventory",
@@ -21,7 +21,7 @@ GIVEN = {
 
 def of_yaml(**more: Any) -> tuple[dict[str, str], dict[str, str], dict[str, str], dict[str, str]]:
     """Service, http input, heartbeat and output of the YAML form, every value as text."""
-    found = yaml.safe_load(parts.rendered("fluent_bit", "stowage.yaml", {**GIVEN, **more}))
+    found = yaml.safe_load(rendered("fluent_bit", "stowage.yaml", {**GIVEN, **more}))
     http, heart = found["pipeline"]["inputs"]
     (out,) = found["pipeline"]["outputs"]
     service, http, heart, out = (
@@ -32,7 +32,7 @@ def of_yaml(**more: Any) -> tuple[dict[str, str], dict[str, str], dict[str, str]
 
 def of_classic(**more: Any) -> tuple[dict[str, str], ...]:
     """The same of the classic form."""
-    text = parts.rendered("fluent_bit", "stowage.conf", {**GIVEN, "fluent_bit_config_format": "classic", **more})
+    text = rendered("fluent_bit", "stowage.conf", {**GIVEN, "fluent_bit_config_format": "classic", **more})
     sections: list[dict[str, str]] = []
     for line in text.splitlines():
         if line.startswith("["):
@@ -58,7 +58,7 @@ def test_both_buffers_are_on_the_volume_that_outlives_the_program(more: dict[str
     assert out["store_dir"] == f"{volume}/uploads"
     assert "store_dir_limit_size" not in out
     assert (http["storage.type"], heart["storage.type"]) == ("filesystem", "filesystem")
-    compose = yaml.safe_load(parts.rendered("fluent_bit", "compose_service.yml.j2".removesuffix(".j2"), GIVEN))
+    compose = yaml.safe_load(rendered("fluent_bit", "compose_service.yml.j2".removesuffix(".j2"), GIVEN))
     assert "/var/lib/fluent-bit:/data" in compose["volumes"]
 
 
@@ -94,22 +94,22 @@ def test_nothing_is_reached_from_elsewhere() -> None:
 @pytest.mark.parametrize("form", ["stowage.yaml", "stowage.conf"])
 def test_no_value_waits_for_a_variable_that_may_be_missing(form: str) -> None:
     """An undefined ${NAME} becomes an empty value, and the program starts all the same."""
-    assert "${" not in parts.rendered("fluent_bit", form, GIVEN)
+    assert "${" not in rendered("fluent_bit", form, GIVEN)
 
 
 def test_the_key_stands_in_the_environment_only() -> None:
-    environment = parts.environment_in(parts.rendered("fluent_bit", "fluent-bit.env", GIVEN))
+    environment = environment_in(rendered("fluent_bit", "fluent-bit.env", GIVEN))
     assert environment == {
         "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",
         "AWS_SECRET_ACCESS_KEY": "not-a-secret/+=",
         "TZ": "UTC",
     }
     for form in ("stowage.yaml", "stowage.conf", "fluent-bit.service", "compose_service.yml"):
-        assert "not-a-secret" not in parts.rendered("fluent_bit", form, GIVEN)
+        assert "not-a-secret" not in rendered("fluent_bit", form, GIVEN)
 
 
 def test_the_unit_comes_back_and_has_time_to_upload_at_a_stop() -> None:
-    unit = parts.rendered("fluent_bit", "fluent-bit.service", GIVEN)
+    unit = rendered("fluent_bit", "fluent-bit.service", GIVEN)
     assert "Restart=always" in unit
     assert int(re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)[0]) >= 30
     assert "ReadWritePaths=/var/lib/fluent-bit\n" in unit
@@ -117,7 +117,7 @@ def test_the_unit_comes_back_and_has_time_to_upload_at_a_stop() -> None:
 
 def broken_rules(**more: Any) -> list[str]:
     """What the role says of settings that do not hold."""
-    found = parts.evaluated("fluent_bit", "_fluent_bit_rules", {**GIVEN, **more})
+    found = evaluated("fluent_bit", "_fluent_bit_rules", {**GIVEN, **more})
     return [rule["says"] for rule in found if not rule["holds"]]
 
 
@@ -154,7 +154,7 @@ def test_a_pinned_container_and_one_that_is_there_already_are_taken() -> None:
 def test_the_store_is_ended_at_once_and_comes_back_from_any_end() -> None:
     """By SIGTERM beta.5 acknowledges half a second of writes that leave no event (docs/quirks.md)."""
     given = {**GIVEN, "rustfs_root_access_key": "A" * 20, "rustfs_root_secret_key": "B" * 40}
-    lines = parts.rendered("rustfs", "rustfs.service", given).splitlines()
+    lines = rendered("rustfs", "rustfs.service", given).splitlines()
     # A clean end by this signal is no reason for systemd to start it again, so it always does.
     assert {"KillSignal=SIGKILL", "SuccessExitStatus=SIGKILL", "Restart=always"} <= set(lines)
-    assert parts.evaluated("rustfs", "_rustfs_compose_service", given)["stop_signal"] == "SIGKILL"
+    assert evaluated("rustfs", "_rustfs_compose_service", given)["stop_signal"] == "SIGKILL"
