@@ -26,19 +26,28 @@ class Sample:
     cpu: float
 
 
-def cpu_of(sessions: Iterable[int]) -> float:
-    """Sum the CPU seconds of all processes of some sessions, those that have ended included."""
-    wanted = set(sessions)
-    ticks = 0
+def cpu_of(roots: Iterable[int]) -> float:
+    """Sum the CPU seconds of some processes and of all that descend from them, those that have ended included.
+
+    By parent, not by session: each PostgreSQL backend makes a session of its own.
+    """
+    children: dict[int, list[int]] = {}
+    ticks: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
                 fields = (entry / "stat").read_text().rpartition(")")[2].split()
             except OSError:
                 continue
-            if int(fields[3]) in wanted:
-                ticks += sum(int(value) for value in fields[11:15])
-    return ticks / TICKS
+            children.setdefault(int(fields[1]), []).append(int(entry.name))
+            ticks[int(entry.name)] = sum(int(value) for value in fields[11:15])
+    found, open_ = set(), list(roots)
+    while open_:
+        pid = open_.pop()
+        if pid not in found:
+            found.add(pid)
+            open_ += children.get(pid, [])
+    return sum(ticks.get(pid, 0) for pid in found) / TICKS
 
 
 def rss_of(session: int) -> int:
@@ -54,13 +63,13 @@ def rss_of(session: int) -> int:
     return total
 
 
-def measure(sessions: list[int], work: Callable[[], None]) -> Sample:
+def measure(roots: list[int], work: Callable[[], None]) -> Sample:
     """Run `work` and meter it; this process's own CPU, its children's included, is part of the chain."""
-    before, mine = cpu_of(sessions), os.times()
+    before, mine = cpu_of(roots), os.times()
     start = time.perf_counter()
     work()
     wall = time.perf_counter() - start
-    spent, now = cpu_of(sessions) - before, os.times()
+    spent, now = cpu_of(roots) - before, os.times()
     own = sum(now[:4]) - sum(mine[:4])
     return Sample(wall, spent + own)
 
