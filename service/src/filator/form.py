@@ -69,6 +69,7 @@ class FormReader:
         self._waiting: asyncio.Task[Any] | None = None
         self._silent = False
         self._stopped = False
+        self._complete = False
         self.fields: dict[str, str] = {}
         self.metadata: dict[str, str] = {}
         self.filename: str | None = None
@@ -113,24 +114,24 @@ class FormReader:
             self._waiting = None
             timer.cancel()
 
-    async def _body(self) -> AsyncIterator[bytes]:
-        limit = self._settings.max_body_bytes + FORM_OVERHEAD
-        rate = self._settings.min_upload_rate
-        while True:
-            message = await self._next()
-            if self._stopped or message["type"] == "http.disconnect":
-                raise ClientGone
-            chunk = message.get("body", b"")
-            self._received += len(chunk)
-            if self._received > limit:
-                raise TooLarge(f"The file is larger than {self._settings.max_body_bytes} bytes")
-            if chunk:
-                yield chunk
-            if not message.get("more_body", False):
-                return
-            elapsed = time.monotonic() - self._started
-            if elapsed > _RATE_AFTER and self._received < rate * elapsed:
-                raise RequestTimeout(f"The upload is slower than {rate} bytes a second; it was given up")
+    async def _piece(self) -> bytes | None:
+        """Wait for the next piece of the body; None behind the last one."""
+        if self._complete:
+            return None
+        message = await self._next()
+        if self._stopped or message["type"] == "http.disconnect":
+            raise ClientGone
+        piece: bytes = message.get("body", b"")
+        self._received += len(piece)
+        if self._received > self._settings.max_body_bytes + FORM_OVERHEAD:
+            raise TooLarge(f"The file is larger than {self._settings.max_body_bytes} bytes")
+        self._complete = not message.get("more_body", False)
+        elapsed = time.monotonic() - self._started
+        if elapsed > _RATE_AFTER and not self._complete and self._received < self._settings.min_upload_rate * elapsed:
+            raise RequestTimeout(
+                f"The upload is slower than {self._settings.min_upload_rate} bytes a second; it was given up"
+            )
+        return piece
 
     def _begin(self, segment: MultipartSegment) -> str | None:
         """Return the field's name, or None for the file itself."""
@@ -170,8 +171,8 @@ class FormReader:
         in_file = False
         limit = self._settings.max_body_bytes
         try:
-            async for data in self._body():
-                for event in parser.parse(data):
+            while (data := await self._piece()) is not None:
+                for event in parser.parse(data) if data else ():
                     if isinstance(event, MultipartSegment):
                         field = self._begin(event)
                         in_file = field is None

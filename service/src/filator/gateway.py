@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import secrets
 import time
@@ -13,7 +12,7 @@ from typing import Any
 import structlog
 from starlette.exceptions import HTTPException
 
-from filator import logs, metrics
+from filator import jsontext, logs, metrics
 from filator.download import BrokenOff
 from filator.errors import ApiError, ClientGone
 
@@ -36,11 +35,11 @@ async def send_json(
     Args:
         send: of ASGI.
         status: HTTP status.
-        value: anything json can write.
+        value: anything JSON can hold.
         headers: extra ones.
         body: False for HEAD: the length is announced, nothing is sent.
     """
-    data = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    data = jsontext.dumps(value)
     pairs = [(b"content-type", b"application/json"), (b"content-length", str(len(data)).encode())]
     pairs += [(name.encode(), text.encode("latin-1", "replace")) for name, text in (headers or {}).items()]
     await send({"type": "http.response.start", "status": status, "headers": pairs})
@@ -69,6 +68,13 @@ class Gateway:
 
     def __init__(self, app: App) -> None:
         self._app = app
+        # Each request's own random number would be a system call each.
+        self._process = secrets.token_hex(5)
+        self._number = 0
+
+    def _new_id(self) -> bytes:
+        self._number += 1
+        return f"{self._process}-{self._number:x}".encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -77,7 +83,7 @@ class Gateway:
             return
         started = time.perf_counter()
         given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-        request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8).encode()
+        request_id = given if given and _REQUEST_ID.fullmatch(given) else self._new_id()
         status = 0
 
         async def tracked(message: Message) -> None:
@@ -96,6 +102,10 @@ class Gateway:
             status = 499
         except BrokenOff as exc:
             outcome["ended"] = str(exc)
+            if status == 0:
+                # Nothing was sent yet: a file of one block is held back whole.
+                answer = {"status": "error", "msg": "The bytes of this file cannot be read"}
+                await send_json(tracked, 503, answer)
         except (ApiError, HTTPException) as exc:
             text = exc.msg if isinstance(exc, ApiError) else str(exc.detail)
             outcome["reason"] = text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections import deque
@@ -10,6 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
+
+from filator import jsontext
 
 # The last warnings and errors of this process, shown on the page at /.
 RECENT: deque[dict[str, Any]] = deque(maxlen=20)
@@ -30,7 +31,8 @@ def request(fields: dict[str, Any], *, warn: bool) -> None:
         structlog.get_logger().warning("request", **fields)
     elif _state["requests"]:
         stamp = datetime.now(UTC).isoformat(timespec="milliseconds")
-        sys.stderr.write(json.dumps({"event": "request", "level": "info", "timestamp": stamp, **fields}) + "\n")
+        line = jsontext.dumps({"event": "request", "level": "info", "timestamp": stamp, **fields})
+        sys.stderr.write(line.decode() + "\n")
 
 
 def configure(level: str) -> None:

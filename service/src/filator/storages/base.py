@@ -167,9 +167,10 @@ class ExternalStore(Store):
 
 def key_path(uuid: str, created: datetime) -> str:
     """Return `<hh-mm>/<uuid>`, the part of the key behind the date; `created` is in the service's zone."""
-    return f"{created:%H-%M}/{uuid}"
+    return f"{created.hour:02}-{created.minute:02}/{uuid}"
 
 
 def dated(prefix: str, created: datetime) -> str:
     """Return `<prefix>-<YYYY-MM-DD>`, without the dash when there is no prefix."""
-    return f"{prefix}-{created:%Y-%m-%d}" if prefix else f"{created:%Y-%m-%d}"
+    day = created.date().isoformat()
+    return f"{prefix}-{day}" if prefix else day
