@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import asyncpg  # type: ignore[import-untyped]
 import pytest
 import servers
 
@@ -66,6 +68,17 @@ def s3_entry(weed: servers.Weed, bucket: str | None, **more: Any) -> dict[str, A
         **more,
     }
     return entry if bucket is None else {"bucket": bucket, **entry}
+
+
+def sql(site: Site, statement: str, *values: Any) -> list[Any]:
+    async def run() -> list[Any]:
+        connection = await asyncpg.connect(site.database)
+        try:
+            return await connection.fetch(statement, *values)
+        finally:
+            await connection.close()
+
+    return asyncio.run(run())
 
 
 MakeSite = Callable[..., Site]

@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 import requests
 import servers
-from conftest import MakeSite, Site, s3_entry
+from conftest import MakeSite, Site, s3_entry, sql
 from test_files import get, post, put
-from test_sweeps import sql, sweep, versions
+from test_sweeps import sweep, versions
 
 
 def age(site: Site, *uuids: str) -> None:

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 import requests
 import servers
-from conftest import MakeSite, Site
+from conftest import MakeSite, Site, sql
 from test_archive import age, begin, fetch
 from test_files import get, post, put
-from test_sweeps import expire, sql, sweep, versions
+from test_sweeps import expire, sweep, versions
 
 SMALL, LARGE = b"small", os.urandom(21 << 20)
 SHORT = {"FILATOR_ORPHAN_GRACE_SECONDS": "1", "FILATOR_INTENT_GRACE_SECONDS": "1", "FILATOR_GC_GRACE_SECONDS": "0"}

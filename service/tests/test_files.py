@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
-from conftest import MakeSite, Site
+from conftest import MakeSite, Site, sql
 
 FIELDS = [
     "uuid",
@@ -54,6 +54,46 @@ def test_bytes_come_back_as_they_were_sent(site: Site, size: int) -> None:
     assert answer.status_code == 200
     assert answer.content == data
     assert answer.headers["content-length"] == str(size)
+
+
+@pytest.mark.parametrize("check", ["crc32", "sha256"])
+@pytest.mark.parametrize("size", [100, (3 << 20) + 5])
+def test_bytes_that_changed_in_the_store_never_come_whole(make_site: MakeSite, check: str, size: int) -> None:
+    site = make_site("db", FILATOR_VERIFY_READS=check)
+    uuid = post(site, os.urandom(size))["uuid"]
+    sql(site, "UPDATE attachment_blobs SET blob = set_byte(blob, 9, 255 - get_byte(blob, 9)) WHERE seq = 0")
+    if size < 1 << 20:
+        assert get(site, uuid).status_code == 503
+    else:
+        with pytest.raises(requests.exceptions.ChunkedEncodingError):
+            get(site, uuid)
+    assert "gave other bytes than were acknowledged" in site.app.log.read_text()
+
+
+def test_a_file_from_before_crc32_is_checked_by_its_sha256(make_site: MakeSite) -> None:
+    site = make_site("db")
+    data = os.urandom(5000)
+    uuid = post(site, data)["uuid"]
+    sql(site, "UPDATE attachments SET crc32 = NULL")
+    assert get(site, uuid).content == data
+    sql(site, "UPDATE attachment_blobs SET blob = set_byte(blob, 9, 255 - get_byte(blob, 9))")
+    assert get(site, uuid).status_code == 503
+
+
+@pytest.mark.parametrize("tail", [0, 1, 8192, 1 << 14, (1 << 14) + 1])
+def test_the_last_bytes_of_a_download_arrive_however_few_they_are(s3_site: Site, tail: int) -> None:
+    data = os.urandom((2 << 20) + tail)
+    uuid = post(s3_site, data)["uuid"]
+    for _ in range(5):
+        assert get(s3_site, uuid).content == data
+
+
+def test_uploads_at_once_each_get_their_own_row(s3_site: Site) -> None:
+    bodies = [secrets.token_bytes(100 + number) for number in range(60)]
+    with ThreadPoolExecutor(20) as pool:
+        items = list(pool.map(lambda body: post(s3_site, body), bodies))
+    assert len({item["uuid"] for item in items}) == len(bodies)
+    assert [get(s3_site, item["uuid"]).content for item in items] == bodies
 
 
 def test_description_has_the_fields_in_order_and_times_with_milliseconds_and_offset(site: Site) -> None:

@@ -8,9 +8,9 @@ import random
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 
-from conftest import MakeSite, Site
+from conftest import MakeSite, Site, sql
 from test_files import get, post
-from test_sweeps import sql, versions
+from test_sweeps import versions
 
 COUNT = int(os.environ.get("FILATOR_FUZZ", "600"))
 WORDS = [

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import requests
-from conftest import MakeSite, Site, s3_entry
+from conftest import MakeSite, Site, s3_entry, sql
 from test_archive import age, begin, close, fetch
 from test_crashes import SHORT
 from test_files import get, post, put
-from test_sweeps import expire, sql, sweep, versions
+from test_sweeps import expire, sweep, versions
 
 DB = {"name": "db", "type": "db"}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import assume, given, settings
@@ -78,7 +77,7 @@ class World:
         item = Attachment("u", new.version_id or "", moment, moment, "[]", "{}", None, "", "", new, 1)
         if self.row is None:
             if read is not None:
-                item = replace(item, created_at=read.created_at, generation=1_000_000 + self.clock)
+                item = item._replace(created_at=read.created_at, generation=1_000_000 + self.clock)
             self.row = item
             return
         old = self.row
@@ -88,11 +87,11 @@ class World:
         if done.stays:
             self.kept.append(Kept(old.generation, old.pointer))
         self.gone |= set(done.gone)
-        self.row = replace(item, created_at=old.created_at, generation=old.generation + 1)
+        self.row = item._replace(created_at=old.created_at, generation=old.generation + 1)
 
     def touch(self) -> None:
         if self.row is not None:
-            self.row = replace(self.row, generation=self.row.generation + 1)
+            self.row = self.row._replace(generation=self.row.generation + 1)
 
     def delete(self) -> None:
         if self.row is not None:

@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 import servers
-from conftest import MakeSite, Site, s3_entry
+from conftest import MakeSite, Site, s3_entry, sql
 from test_files import get, post, put
 from test_replaced import bodies, everything, latest, named, replaced
-from test_sweeps import sql
 
 
 @pytest.fixture(scope="module")

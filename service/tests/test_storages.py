@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 import servers
-from conftest import MakeSite, s3_entry
+from conftest import MakeSite, s3_entry, sql
 from test_files import get, post, put
-from test_sweeps import sql, sweep, versions
+from test_sweeps import sweep, versions
 
 DB = {"name": "db", "type": "db"}
 

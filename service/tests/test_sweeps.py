@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import secrets
@@ -11,23 +10,11 @@ import subprocess
 import time
 from typing import Any
 
-import asyncpg
 import pytest
 import requests
 import servers
-from conftest import MakeSite, Site
+from conftest import MakeSite, Site, sql
 from test_files import get, post, put
-
-
-def sql(site: Site, statement: str, *values: Any) -> list[Any]:
-    async def run() -> list[Any]:
-        connection = await asyncpg.connect(site.database)
-        try:
-            return await connection.fetch(statement, *values)
-        finally:
-            await connection.close()
-
-    return asyncio.run(run())
 
 
 def sweep(site: Site, *names: str, **extra: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import structlog
+from isal import isal_zlib
 
 from filator import metrics
 from filator.database import Rows
@@ -67,15 +68,42 @@ async def ahead(source: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         task.cancel()
 
 
-def _hash(digest: hashlib._Hash | None, block: bytes) -> asyncio.Future[None]:
-    loop = asyncio.get_running_loop()
-    if digest is not None and len(block) > THREAD_BYTES:
-        return loop.run_in_executor(None, digest.update, block)
-    if digest is not None:
-        digest.update(block)
-    done: asyncio.Future[None] = loop.create_future()
-    done.set_result(None)
-    return done
+class Check:
+    """Compares the bytes of a whole file with what was acknowledged, while they pass.
+
+    CRC-32 finds what storages and wires do by accident for 0.02 CPU-seconds a GiB; sha256 (0.6) finds intent as well.
+    """
+
+    def __init__(self, item: Attachment, how: str) -> None:
+        self._item = item
+        # A file from before schema 0004 has no CRC-32.
+        self._sha = hashlib.sha256() if how == "sha256" or (how == "crc32" and item.crc32 is None) else None
+        self._crc: int | None = 0 if how == "crc32" and self._sha is None else None
+        self._pending: asyncio.Future[None] | None = None
+
+    async def feed(self, block: bytes) -> None:
+        """Take in the next block, which may still be under way when this returns."""
+        if self._crc is not None:
+            self._crc = isal_zlib.crc32(block, self._crc)
+        elif self._sha is not None:
+            await self._rest()
+            if len(block) > THREAD_BYTES:
+                # Hashing lets go of the interpreter: the other core does it while this one sends and fetches.
+                self._pending = asyncio.get_running_loop().run_in_executor(None, self._sha.update, block)
+            else:
+                self._sha.update(block)
+
+    async def _rest(self) -> None:
+        if self._pending is not None:
+            await self._pending
+            self._pending = None
+
+    async def passed(self) -> bool:
+        """Say whether the bytes are the acknowledged ones."""
+        await self._rest()
+        if self._crc is not None:
+            return self._crc == self._item.crc32
+        return self._sha is None or self._sha.hexdigest() == self._item.checksum
 
 
 async def _next(source: AsyncIterator[bytes]) -> bytes:
@@ -85,7 +113,7 @@ async def _next(source: AsyncIterator[bytes]) -> bytes:
 class Downloader:
     """Answers for the bytes of files."""
 
-    def __init__(self, rows: Rows, registry: Registry, *, verify: bool) -> None:
+    def __init__(self, rows: Rows, registry: Registry, *, verify: str) -> None:
         self._rows = rows
         self._registry = registry
         self._verify = verify
@@ -206,30 +234,26 @@ class Downloader:
                 raise Unavailable("The storage of this file does not answer") from exc
             break
         whole = start == 0 and end == item.size
-        return self._checked(item, first, source, end - start, verify=whole and self._verify)
+        return self._checked(item, first, source, end - start, Check(item, self._verify if whole else "off"))
 
     async def _checked(
-        self, item: Attachment, first: bytes, source: AsyncIterator[bytes], length: int, *, verify: bool
+        self, item: Attachment, first: bytes, source: AsyncIterator[bytes], length: int, check: Check
     ) -> AsyncIterator[bytes]:
-        """Pass blocks on; the last one is held back until length (and checksum) are right."""
-        digest = hashlib.sha256() if verify else None
-        # Hashing lets go of the interpreter: the other core does it while this one sends and fetches.
-        hashing = _hash(digest, first)
+        """Pass blocks on; the last one is held back until length and check are right."""
+        await check.feed(first)
         seen = len(first)
         held = first
         try:
             async for block in ahead(source):
                 if held:
                     yield held
-                await hashing
-                hashing = _hash(digest, block)
+                await check.feed(block)
                 seen += len(block)
                 held = block
-            await hashing
         except StorageError as exc:
             metrics.READ_ERRORS.labels(item.pointer.store, "failed").inc()
             raise BrokenOff(str(exc)) from exc
-        if seen != length or (digest is not None and digest.hexdigest() != item.checksum):
+        if seen != length or not await check.passed():
             metrics.READ_ERRORS.labels(item.pointer.store, "checksum").inc()
             raise BrokenOff(f"{item.uuid}: the storage {item.pointer.store} gave other bytes than were acknowledged")
         metrics.DOWNLOADED.labels(item.pointer.store).inc(seen)

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
 
+from isal import isal_zlib
+
 from filator.errors import StopUpload, Unprocessable
 from filator.form import FormReader, check_metadata, header_metadata
 from filator.mime import SNIFF_BYTES, detect
@@ -46,10 +48,11 @@ class Request:
 
 
 class Digest:
-    """sha256, size and the first bytes of a file, while it passes."""
+    """sha256, CRC-32, size and the first bytes of a file, while it passes."""
 
     def __init__(self) -> None:
         self._sha = hashlib.sha256()
+        self.crc32 = 0
         self.size = 0
         self.head = b""
 
@@ -58,6 +61,7 @@ class Digest:
         if self.size == 0:
             self.head = bytes(block[:SNIFF_BYTES])
         self._sha.update(block)
+        self.crc32 = isal_zlib.crc32(block, self.crc32)
         self.size += len(block)
 
     @property
@@ -140,6 +144,7 @@ class Upload:
             filename=filename,
             pointer=Pointer("", None, "", None),
             size=self.digest.size,
+            crc32=self.digest.crc32,
         )
 
     @property

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
+
+import orjson
 
 from filator.times import iso
 
 
-@dataclass(frozen=True, slots=True)
-class Pointer:
+class Pointer(NamedTuple):
     """Where the bytes of a file are.
 
     Attributes:
@@ -27,9 +27,11 @@ class Pointer:
     version_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Attachment:
-    """One row of `attachments`."""
+class Attachment(NamedTuple):
+    """One row of `attachments`.
+
+    A tuple, because a frozen dataclass takes three times as long to make and six times to copy with a change.
+    """
 
     uuid: str
     checksum: str
@@ -43,6 +45,7 @@ class Attachment:
     pointer: Pointer
     size: int
     generation: int = 1
+    crc32: int | None = None
 
     def expired(self, moment: datetime) -> bool:
         """Say whether delete_at has passed: the file is not found from then on."""
@@ -54,8 +57,8 @@ class Attachment:
             "uuid": self.uuid,
             "checksum": self.checksum,
             "created_at": iso(self.created_at, zone),
-            "tags": json.loads(self.tags),
-            "metadata": json.loads(self.metadata),
+            "tags": orjson.loads(self.tags),
+            "metadata": orjson.loads(self.metadata),
             "delete_at": None if self.delete_at is None else iso(self.delete_at, zone),
             "mime_type": self.mime_type,
             "filename": self.filename,

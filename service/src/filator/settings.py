@@ -13,7 +13,16 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from filator import __version__
 from filator.errors import ConfigError
@@ -190,6 +199,11 @@ def parse_storages(text: str) -> tuple[Storage, ...]:
     return storages
 
 
+def _verify_reads(value: object) -> object:
+    # What the setting took when it was a switch.
+    return {"true": "sha256", "false": "off"}.get(str(value).lower(), value)
+
+
 class Settings(BaseModel):
     """Everything the service is told. Field names are the variables without `FILATOR_`, in lower case."""
 
@@ -219,7 +233,7 @@ class Settings(BaseModel):
     orphan_grace_seconds: Annotated[int, Field(ge=0)] = 86400
     intent_grace_seconds: Annotated[int, Field(ge=0)] = 21600
     stop_seconds: Annotated[int, Field(ge=1)] = 60
-    verify_reads: bool = True
+    verify_reads: Annotated[Literal["crc32", "sha256", "off"], BeforeValidator(_verify_reads)] = "crc32"
     archive_objects: Literal["keep", "include"] = "keep"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     zone: str = ""

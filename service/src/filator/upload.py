@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import timedelta
 
 import structlog
 
 from filator import metrics
-from filator.budget import ByteBudget
+from filator.budget import Budget
 from filator.crashpoints import reach
 from filator.database import Rows
 from filator.errors import StorageError, Unavailable
@@ -38,8 +36,7 @@ class Uploader:
         self._settings = settings
         self._rows = rows
         self._registry = registry
-        self.budget = ByteBudget(settings.upload_budget_bytes // processes)
-        self._slots = asyncio.Semaphore(max(1, settings.max_uploads // processes))
+        self._budget = Budget(settings.upload_budget_bytes // processes, max(1, settings.max_uploads // processes))
         self._running: set[tuple[FormReader, asyncio.Task[tuple[Attachment, bool]]]] = set()
 
     async def take(self, request: Request, form: FormReader) -> tuple[Attachment, bool]:
@@ -81,47 +78,39 @@ class Uploader:
         if self._running:
             await asyncio.wait([task for _form, task in self._running], timeout=10)
 
-    @asynccontextmanager
-    async def _room(self, cost: int) -> AsyncIterator[None]:
-        async with self._slots:
-            metrics.WAITING.inc()
-            waiting = True
-            try:
-                async with self.budget.take(cost):
-                    metrics.WAITING.dec()
-                    waiting = False
-                    yield
-            finally:
-                if waiting:
-                    metrics.WAITING.dec()
-
     async def _take(self, request: Request, form: FormReader) -> tuple[Attachment, bool]:
         first = self._registry.candidates()[0]
         small = request.length is not None and request.length <= first.inline_bytes
         # A small file lies in memory twice: as received and as one block for the storage.
         cost = 2 * (request.length or 0) + BLOCK // 16 if small else first.stream_cost
-        async with self._room(cost):
-            old = None
-            if request.uuid is not None:
-                old = await self._rows.find(request.uuid)
-                if old is not None and old.expired(now()):
-                    old = None
-            upload = Upload(self._settings, request, form, old)
-            chunks = form.chunks()
-            head = bytearray()
-            complete = True
-            async for chunk in chunks:
-                head += chunk
-                if len(head) > first.inline_bytes:
-                    complete = False
-                    break
-            try:
-                if complete:
-                    upload.digest.feed(head)
-                    return await self._small(upload, bytes(head))
-                return await self._large(upload, head, chunks)
-            except Identical:
-                return await self._touch(upload)
+        cost = await self._budget.take(cost)
+        try:
+            return await self._within(first, request, form)
+        finally:
+            self._budget.give_back(cost)
+
+    async def _within(self, first: Store, request: Request, form: FormReader) -> tuple[Attachment, bool]:
+        old = None
+        if request.uuid is not None:
+            old = await self._rows.find(request.uuid)
+            if old is not None and old.expired(now()):
+                old = None
+        upload = Upload(self._settings, request, form, old)
+        chunks = form.chunks()
+        head = bytearray()
+        complete = True
+        async for chunk in chunks:
+            head += chunk
+            if len(head) > first.inline_bytes:
+                complete = False
+                break
+        try:
+            if complete:
+                upload.digest.feed(head)
+                return await self._small(upload, bytes(head))
+            return await self._large(upload, head, chunks)
+        except Identical:
+            return await self._touch(upload)
 
     # -- files that fit into memory --------------------------------------------------------------------------
 
@@ -142,7 +131,7 @@ class Uploader:
             except StorageError as exc:
                 self._failed_over(store, exc)
                 continue
-            item = replace(item, pointer=pointer)
+            item = item._replace(pointer=pointer)
             return await self._commit(upload, item, store, data, intent=intent)
         raise Unavailable("No storage takes files now")
 
@@ -166,8 +155,10 @@ class Uploader:
         # A single statement commits by itself: one round trip instead of four. A uuid that is taken (by an expired
         # row, or by a faster writer) needs the row lock below.
         alone = intent is None and upload.old is None and len(blob or b"") <= ROW_BYTES
-        if alone and await self._rows.insert(item, blob):
-            return self._done(item, None)
+        if alone:
+            fresh = blob is None and not upload.replacing
+            if await (self._rows.add(item) if fresh else self._rows.insert(item, blob)):
+                return self._done(item, None)
         try:
             async with self._rows.connection() as connection, connection.transaction():
                 if isinstance(store, BlobStore) and blob is not None:
@@ -212,7 +203,7 @@ class Uploader:
             if there is None or there.checksum != item.checksum or there.expired(upload.started):
                 raise Unavailable("The file was changed meanwhile; send it again")
             saved, _old = await self._rows.save(
-                replace(item, pointer=there.pointer, size=there.size),
+                item._replace(pointer=there.pointer, size=there.size),
                 connection=connection,
                 keep=upload.keep,
                 replaces=there,
@@ -259,7 +250,7 @@ class Uploader:
                         await store.append(connection, pointer, upload.uuid, seq, block)
                         seq += 1
                         reach("db-row")
-                    item = replace(upload.finish(), pointer=pointer)
+                    item = upload.finish()._replace(pointer=pointer)
                     saved, old = await self._rows.save(
                         item, connection=connection, keep=upload.keep, replaces=upload.old
                     )
@@ -284,14 +275,14 @@ class Uploader:
             await self._forget(intent)
             raise
         reach("after-object")
-        item = replace(upload.finish(), pointer=written)
+        item = upload.finish()._replace(pointer=written)
         if store.late_prefix == "copied" and upload.prefix() != upload.prefix_used:
             # store_prefix came behind the file: the copy is the file, what was written first goes with the commit.
             target = await store.place(upload.uuid, upload.created, upload.prefix(), replacing=upload.replacing)
             above = upload.old is not None and same_key(upload.old.pointer, target)
             copying = await self._intend(upload, target) if above else None
             try:
-                item = replace(item, pointer=await store.copy(written, target, item.size))
+                item = item._replace(pointer=await store.copy(written, target, item.size))
             except StorageError as exc:
                 raise Unavailable("The storage could not move the file to its store_prefix; send it again") from exc
             surplus = written

@@ -1,0 +1,90 @@
+"""Statements that many requests share, and the memory that uploads share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import pytest
+
+from filator.budget import Budget
+from filator.together import Together
+
+
+class Statements:
+    """Notes what each statement was asked; the first one ends when it is told to."""
+
+    def __init__(self, *, bad: str = "") -> None:
+        self.asked: list[list[str]] = []
+        self.may_end = asyncio.Event()
+        self.bad = bad
+
+    async def run(self, batch: dict[str, int]) -> Mapping[str, int]:
+        self.asked.append(list(batch))
+        await self.may_end.wait()
+        if self.bad in batch:
+            raise ValueError(self.bad)
+        return {key: value * 10 for key, value in batch.items() if value}
+
+
+def test_requests_that_come_while_a_statement_runs_share_the_next() -> None:
+    async def run() -> None:
+        statements = Statements()
+        together = Together(statements.run)
+        first = asyncio.create_task(together.ask("a", 1))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        rest = [asyncio.create_task(together.ask(key, value)) for key, value in (("b", 2), ("c", 0), ("b", 3))]
+        await asyncio.sleep(0)
+        statements.may_end.set()
+        assert await first == 10
+        assert await asyncio.gather(*rest) == [20, None, 20]
+        assert statements.asked == [["a"], ["b", "c"]]
+        assert await together.ask("d", 4) == 40
+
+    asyncio.run(run())
+
+
+def test_a_statement_has_no_more_keys_than_it_may() -> None:
+    async def run() -> None:
+        statements = Statements()
+        statements.may_end.set()
+        together = Together(statements.run, most=2)
+        assert await asyncio.gather(*(together.ask(key, 1) for key in "abcde")) == [10] * 5
+        assert statements.asked == [["a", "b"], ["c", "d"], ["e"]]
+
+    asyncio.run(run())
+
+
+def test_a_failure_reaches_each_request_of_its_statement_and_no_other() -> None:
+    async def run() -> None:
+        statements = Statements(bad="b")
+        statements.may_end.set()
+        together = Together(statements.run, most=2)
+        found = await asyncio.gather(*(together.ask(key, 1) for key in "abc"), return_exceptions=True)
+        assert [type(it) for it in found] == [ValueError, ValueError, int]
+
+    asyncio.run(run())
+
+
+def test_the_budget_lets_uploads_in_by_turn_and_takes_back_what_was_cancelled() -> None:
+    async def run() -> None:
+        budget = Budget(100, places=2)
+        assert await budget.take(1000) == 100
+        big, small = asyncio.create_task(budget.take(60)), asyncio.create_task(budget.take(10))
+        await asyncio.sleep(0)
+        assert budget.waiting == 2
+        budget.give_back(100)
+        assert (await big, await small, budget.free) == (60, 10, 30)
+        # Bytes are free, places are not.
+        third = asyncio.create_task(budget.take(1))
+        await asyncio.sleep(0)
+        assert budget.waiting == 1
+        third.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await third
+        budget.give_back(60)
+        budget.give_back(10)
+        assert (budget.free, budget.places, budget.waiting) == (100, 2, 0)
+
+    asyncio.run(run())
