@@ -17,6 +17,7 @@ from filator.errors import ApiError, NotFound, StorageError, StorageMissing, Una
 from filator.models import Attachment
 from filator.ranges import Unsatisfiable, disposition, matches, parse_range
 from filator.storages.registry import Registry
+from filator.streams import ahead
 from filator.times import now
 
 log = structlog.get_logger()
@@ -57,17 +58,6 @@ def _common(item: Attachment) -> Headers:
     ]
 
 
-async def ahead(source: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Fetch the next block from the storage while the client takes the last one."""
-    task: asyncio.Task[bytes] = asyncio.create_task(_next(source))
-    try:
-        while block := await task:
-            task = asyncio.create_task(_next(source))
-            yield block
-    finally:
-        task.cancel()
-
-
 class Check:
     """Compares the bytes of a whole file with what was acknowledged, while they pass.
 
@@ -104,10 +94,6 @@ class Check:
         if self._crc is not None:
             return self._crc == self._item.crc32
         return self._sha is None or self._sha.hexdigest() == self._item.checksum
-
-
-async def _next(source: AsyncIterator[bytes]) -> bytes:
-    return await anext(source, b"")
 
 
 class Downloader:

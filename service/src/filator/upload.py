@@ -22,6 +22,7 @@ from filator.settings import Settings
 from filator.storages.base import ExternalStore, Store
 from filator.storages.blobs import ROW_BYTES, BlobStore
 from filator.storages.registry import Registry
+from filator.streams import ahead
 from filator.times import now
 
 log = structlog.get_logger()
@@ -191,7 +192,7 @@ class Uploader:
     @staticmethod
     def _done(item: Attachment, old: Attachment | None) -> tuple[Attachment, bool]:
         reach("after-commit")
-        metrics.UPLOADED.labels(item.pointer.store).inc(item.size)
+        metrics.uploaded(item.pointer.store).inc(item.size)
         return item, old is None
 
     async def _touch(self, upload: Upload) -> tuple[Attachment, bool]:
@@ -246,7 +247,7 @@ class Uploader:
             try:
                 async with self._rows.connection() as connection, connection.transaction():
                     seq = 0
-                    async for block in source:
+                    async for block in ahead(source):
                         await store.append(connection, pointer, upload.uuid, seq, block)
                         seq += 1
                         reach("db-row")
