@@ -27,28 +27,34 @@ def _fail(text: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the checked settings; bad ones end it with one line and exit code 78."""
+def with_settings(*, client: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command the checked settings; bad ones end it with one line and exit code 78.
 
-    @wraps(command)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        # A client's variable: the service itself still refuses it, lest it be taken for FILATOR_TOKENS_FILE.
-        mine = ("restore", "versions")
-        environ = {
-            key: text for key, text in os.environ.items() if key != "FILATOR_TOKEN" or command.__name__ not in mine
-        }
-        try:
-            settings = load_settings(environ)
-        except ConfigError as exc:
-            _fail(str(exc), EX_CONFIG)
-        logs.configure(settings.log_level)
-        try:
-            return command(settings, *args, **kwargs)
-        except (asyncpg.PostgresError, *LOST) as exc:
-            text = str(exc).splitlines()[0][:200] if str(exc) else ""
-            _fail(f"the database of FILATOR_DATABASE_URL does not do it: {type(exc).__name__} {text}", EX_UNAVAILABLE)
+    Args:
+        client: the command belongs to people who call the service, and who may have FILATOR_TOKEN set for that.
+            Every other command refuses the variable, lest it be taken for FILATOR_TOKENS_FILE.
+    """
 
-    return run
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(command)
+        def run(*args: Any, **kwargs: Any) -> Any:
+            environ = {key: text for key, text in os.environ.items() if not (client and key == "FILATOR_TOKEN")}
+            try:
+                settings = load_settings(environ)
+            except ConfigError as exc:
+                _fail(str(exc), EX_CONFIG)
+            logs.configure(settings.log_level)
+            try:
+                return command(settings, *args, **kwargs)
+            except (asyncpg.PostgresError, *LOST) as exc:
+                text = str(exc).splitlines()[0][:200] if str(exc) else ""
+                _fail(
+                    f"the database of FILATOR_DATABASE_URL does not do it: {type(exc).__name__} {text}", EX_UNAVAILABLE
+                )
+
+        return run
+
+    return decorate
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -58,7 +64,7 @@ def main() -> None:
 
 
 @main.command()
-@with_settings
+@with_settings()
 def check(settings: Settings) -> None:
     """Check all settings without connecting anywhere."""
     names = ", ".join(f"{it.name} ({it.type}{', read only' if it.readonly else ''})" for it in settings.storages)
@@ -67,7 +73,7 @@ def check(settings: Settings) -> None:
 
 @main.command()
 @click.option("--check", "only_check", is_flag=True, help="Change nothing; exit 3 when a migration is pending.")
-@with_settings
+@with_settings()
 def migrate(settings: Settings, *, only_check: bool) -> None:
     """Bring the schema to this version's."""
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - SQLAlchemy costs the other commands 0.2 s
@@ -86,7 +92,7 @@ def migrate(settings: Settings, *, only_check: bool) -> None:
 
 
 @main.command()
-@with_settings
+@with_settings()
 def serve(settings: Settings) -> None:
     """Serve HTTP. SIGTERM finishes uploads and exits 0; SIGHUP replaces the workers one by one."""
     from filator.server import serve as run  # noqa: PLC0415 - the server is loaded by the one command that needs it
@@ -95,7 +101,7 @@ def serve(settings: Settings) -> None:
 
 
 @main.command()
-@with_settings
+@with_settings()
 def worker(settings: Settings) -> None:
     """Run the background worker: expiry and the sweeps."""
     from redis.exceptions import RedisError  # noqa: PLC0415
@@ -113,7 +119,7 @@ def worker(settings: Settings) -> None:
 @click.option("--all-days", is_flag=True, help="orphans: look at every day's keys, not only the last three.")
 @click.option("--force", is_flag=True, help="orphans: queue them even when suspiciously many are found.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@with_settings
+@with_settings()
 def sweep(settings: Settings, name: str | None, *, all_days: bool, force: bool, as_json: bool) -> None:
     """Run one sweep now, or all of them."""
     from filator.worker import sweeper  # noqa: PLC0415
@@ -162,7 +168,7 @@ _which = click.argument("uuid", callback=_uuid)
 @main.command()
 @_which
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@with_settings
+@with_settings(client=True)
 def versions(settings: Settings, uuid: str, *, as_json: bool) -> None:
     """List the versions of a file that its storage holds: of each key the newest first."""
     from filator.history import show_versions  # noqa: PLC0415
@@ -176,7 +182,7 @@ def versions(settings: Settings, uuid: str, *, as_json: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Say what would be done.")
 @click.option("--url", help="The service; default: FILATOR_LISTEN. A token (read and write) comes from FILATOR_TOKEN.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@with_settings
+@with_settings(client=True)
 def restore(
     settings: Settings, uuid: str, version_id: str | None, url: str | None, *, dry_run: bool, as_json: bool
 ) -> None:
