@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -156,8 +157,6 @@ def test_overlapping_puts_leave_the_row_on_the_current_version(make_site: MakeSi
     item = replaced(site, b"one", b"two")
     hold = site.app.home / "hold"
     hold.touch()
-    from concurrent.futures import ThreadPoolExecutor
-
     with ThreadPoolExecutor(1) as pool:
         held = pool.submit(put, site, item["uuid"], b"held")
         while len(versions(site)) < 3:
