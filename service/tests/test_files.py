@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
+import servers
 from conftest import MakeSite, Site, sql
 
 FIELDS = [
@@ -67,7 +68,8 @@ def test_bytes_that_changed_in_the_store_never_come_whole(make_site: MakeSite, c
     else:
         with pytest.raises(requests.exceptions.ChunkedEncodingError):
             get(site, uuid)
-    assert "gave other bytes than were acknowledged" in site.app.log.read_text()
+    # The line is written behind the answer.
+    servers.wait_for(lambda: "gave other bytes than were acknowledged" in site.app.log.read_text(), "the log", 10)
 
 
 def test_a_file_from_before_crc32_is_checked_by_its_sha256(make_site: MakeSite) -> None:
