@@ -22,6 +22,8 @@ from conftest import MakeSite, Site, s3_entry, sql
 from test_files import get, post, put
 from test_sweeps import sweep, versions
 
+from filator.client import Client, Failed
+
 
 def age(site: Site, *uuids: str) -> None:
     sql(
@@ -189,3 +191,23 @@ def test_the_commands_create_download_search_and_commit(make_site: MakeSite, tmp
     run("search", got["file"], "--uuid", item["uuid"], "--extract", str(tmp_path / "out"))
     assert next((tmp_path / "out").iterdir()).read_bytes() == b"find me"
     assert json.loads(run("commit", uuid, "--yes", "--json", "-m", "kept", *url))["ctx"]["count"] == 1
+
+
+def test_what_a_command_cannot_do_is_said_in_one_line(make_site: MakeSite) -> None:
+    site = make_site("db")
+    dead = f"http://127.0.0.1:{servers.free_port()}"
+    for url, token, code, words in (
+        ("ftp://x", "", 2, "--url ftp://x: must be an address"),
+        (site.url, "cut\n", 2, "FILATOR_TOKEN holds a character"),
+        (site.url, "ключ", 2, "FILATOR_TOKEN holds a character"),
+        (dead, "", 69, f"{dead} does not answer ([Errno 111] Connection refused); is `filator serve` running there?"),
+        (site.url, "", 1, "the service answered 404: Not found"),
+    ):
+        done = site.app.run("archive", "commit", "A" * 64, "--yes", "--url", url, check=False, FILATOR_TOKEN=token)
+        assert (done.returncode, done.stdout) == (code, "")
+        assert done.stderr.startswith(f"filator: {words}")
+        assert len(done.stderr.splitlines()) == 1
+    bad = site.app.run("archive", "commit", "../etc/passwd", "--yes", "--url", site.url, check=False)
+    assert (bad.returncode, "that `filator archive create` printed" in bad.stderr) == (2, True)
+    with pytest.raises(Failed, match="is no file service: its answer is no JSON"):
+        Client(f"{site.url}/metrics?").call("GET", "")

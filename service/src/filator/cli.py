@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -15,6 +14,7 @@ import asyncpg  # type: ignore[import-untyped]
 import click
 
 from filator import __version__, logs
+from filator.client import uuid_argument
 from filator.database import LOST
 from filator.errors import ConfigError
 from filator.settings import EX_CONFIG, Settings, load_settings
@@ -156,13 +156,7 @@ def token(name: str, scopes: str) -> None:
     click.echo(line)
 
 
-def _uuid(_context: object, _parameter: object, value: str) -> str:
-    if not re.fullmatch(r"[0-9a-f]{64}", value.lower()):
-        raise click.BadParameter("must be the 64 hex characters of the file's address")
-    return value.lower()
-
-
-_which = click.argument("uuid", callback=_uuid)
+_which = uuid_argument("of the file's address")
 
 
 @main.command()
@@ -194,13 +188,10 @@ def restore(
 
 def _done(run: Callable[..., None], *args: Any, **options: Any) -> None:
     from filator.errors import StorageError, Unavailable  # noqa: PLC0415
-    from filator.restore import RestoreError  # noqa: PLC0415
     from filator.versions import NoVersions  # noqa: PLC0415
 
     try:
         run(*args, **options)
-    except RestoreError as exc:
-        _fail(str(exc), exc.code)
     except NoVersions as exc:
         _fail(str(exc), 1)
     except (StorageError, Unavailable) as exc:

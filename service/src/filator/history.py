@@ -13,9 +13,10 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from filator.client import Failed
 from filator.database import Rows, open_pool
 from filator.models import Attachment
-from filator.restore import RestoreError, Service
+from filator.restore import Service
 from filator.settings import Settings
 from filator.storages.registry import Registry
 from filator.storages.s3 import S3Store
@@ -77,7 +78,7 @@ def restore(
 
     Raises:
         NoVersions: there is no such file or version.
-        RestoreError: the service or the store refused; nothing was replaced.
+        Failed: the service or the store refused; nothing was replaced.
         StorageError: the store cannot be asked.
         Unavailable: the database cannot be asked.
     """
@@ -98,7 +99,7 @@ def restore(
             task = progress.add_task("restoring", total=target.size)
             answer = service.put(item, target, store, lambda size: progress.update(task, advance=size))
         if target.checksum is not None and answer.get("checksum") != target.checksum:
-            raise RestoreError("the service answered with another checksum; look at the file before you trust it")
+            raise Failed("the service answered with another checksum; look at the file before you trust it")
         already = answer.get("checksum") == item.checksum
         done |= {"changed": not already, "checksum": answer.get("checksum")}
     if as_json:

@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import re
 import secrets
 from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.error import HTTPError, URLError
 from urllib.parse import quote
-from urllib.request import Request, urlopen
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from filator.client import Client, Failed
 from filator.models import Attachment
 from filator.storages.s3 import S3Store
 from filator.versions import FileVersion
 
 BLOCK = 1 << 20
 _PREFIXED = re.compile(r"(.+)-\d{4}-\d{2}-\d{2}/\d{2}-\d{2}/[0-9a-f]{64}(?:\.[0-9a-f]{8})?")
-
-
-class RestoreError(Exception):
-    """It did not work; the text is one line for people.
-
-    Attributes:
-        code: exit code of the command.
-    """
-
-    def __init__(self, text: str, code: int = 1) -> None:
-        super().__init__(text)
-        self.code = code
 
 
 def store_prefix(identifier: str, configured: str) -> str | None:
@@ -76,49 +61,18 @@ class Service:
     """The running service, as `filator archive` reaches it."""
 
     def __init__(self, url: str) -> None:
-        if not url.startswith(("http://", "https://")):
-            raise RestoreError(f"--url {url}: must be an address such as http://127.0.0.1:8080", 2)
-        self._url = url.rstrip("/")
-        self._headers = {}
-        token = os.environ.get("FILATOR_TOKEN")
-        if token:
-            if not token.isprintable():
-                raise RestoreError("FILATOR_TOKEN holds a character that no token has; is it cut at its line end?", 2)
-            self._headers["Authorization"] = f"Bearer {token}"
-
-    def _call(self, method: str, path: str, data: Iterator[bytes] | None = None, **headers: str) -> dict[str, Any]:
-        request = Request(  # noqa: S310 - checked above
-            self._url + path,
-            method=method,
-            data=data,
-            headers={**self._headers, **{name.replace("_", "-"): value for name, value in headers.items()}},
-        )
-        try:
-            with urlopen(request, timeout=600) as answer:  # noqa: S310
-                return dict(json.load(answer))
-        except HTTPError as exc:
-            try:
-                text = json.loads(exc.read())["msg"]
-            except (ValueError, KeyError, TypeError, OSError):
-                text = exc.reason
-            raise RestoreError(f"the service answered {exc.code}: {text}") from None
-        except (URLError, OSError) as exc:
-            reason = getattr(exc, "reason", exc)
-            hint = "is `filator serve` running there?" if data is None else "nothing was replaced, run it again"
-            raise RestoreError(f"{self._url} does not answer ({reason}); {hint}", 69) from None
-        except ValueError:
-            raise RestoreError(f"{self._url} is no file service: its answer is no JSON") from None
+        self._client = Client(url)
 
     def check(self, item: Attachment) -> None:
         """Make sure that this service serves that row, and that the token is taken, before any byte is sent.
 
         Raises:
-            RestoreError: it does not.
+            Failed: it does not.
         """
-        answer = self._call("GET", f"/attachments/{item.uuid}.json")
+        answer = self._client.call("GET", f"/attachments/{item.uuid}.json")
         if answer.get("checksum") != item.checksum:
-            raise RestoreError(
-                f"{self._url} has other bytes under this uuid than the database of FILATOR_DATABASE_URL: "
+            raise Failed(
+                f"{self._client.url} has other bytes under this uuid than the database of FILATOR_DATABASE_URL: "
                 "does it serve the same one? if so, the file was replaced just now: run it again"
             )
 
@@ -137,16 +91,16 @@ class Service:
             The description that the service answered.
 
         Raises:
-            RestoreError: nothing was replaced.
+            Failed: nothing was replaced.
         """
         where = version.pointer
         options = {"VersionId": where.version_id} if where.version_id else {}
         try:
             got = store.control.get_object(Bucket=where.bucket, Key=where.identifier, **options)
         except (ClientError, BotoCoreError) as exc:
-            raise RestoreError(f"storage {store.name} does not give version {version.version_id}: {exc}") from None
+            raise Failed(f"storage {store.name} does not give version {version.version_id}: {exc}") from None
         if got["ContentLength"] != version.size:
-            raise RestoreError(f"storage {store.name} gives {got['ContentLength']} bytes, listed were {version.size}")
+            raise Failed(f"storage {store.name} gives {got['ContentLength']} bytes, listed were {version.size}")
 
         def blocks() -> Iterator[bytes]:
             try:
@@ -154,15 +108,13 @@ class Service:
                     seen(len(block))
                     yield block
             except (BotoCoreError, OSError) as exc:
-                raise RestoreError(
-                    f"storage {store.name} broke off: {exc}; nothing was replaced, run it again"
-                ) from None
+                raise Failed(f"storage {store.name} broke off: {exc}; nothing was replaced, run it again") from None
 
         boundary = secrets.token_hex(16)
         filename, kind = version.filename or item.filename, version.mime_type or item.mime_type
         around = sum(map(len, form(boundary, filename, kind, iter(()), "0" * 64)))
         prefix = None if store.conf.use_dynamic_buckets else store_prefix(item.pointer.identifier, store.conf.prefix)
-        return self._call(
+        return self._client.call(
             "PUT",
             f"/attachments/{item.uuid}" + (f"?store_prefix={quote(prefix)}" if prefix else ""),
             form(boundary, filename, kind, blocks(), version.checksum),

@@ -8,10 +8,8 @@ import re
 import sys
 import zipfile
 from pathlib import Path
-from typing import Any, NoReturn
-from urllib.error import HTTPError, URLError
+from typing import Any
 from urllib.parse import quote
-from urllib.request import Request, urlopen
 
 import click
 from rich.console import Console
@@ -19,32 +17,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeE
 
 from filator.archive.search import extract
 from filator.archive.search import search as find
-
-_UUID = re.compile(r"[0-9a-f]{64}")
-
-
-def _fail(text: str, code: int = 1) -> NoReturn:
-    click.echo(f"filator: {text}", err=True)
-    sys.exit(code)
-
-
-def _call(url: str, method: str, path: str) -> Any:
-    if not url.startswith(("http://", "https://")):
-        _fail(f"--url {url}: must be an address such as http://127.0.0.1:8080", 2)
-    request = Request(url.rstrip("/") + path, method=method)  # noqa: S310 - checked above
-    token = os.environ.get("FILATOR_TOKEN")
-    if token:
-        request.add_header("Authorization", f"Bearer {token}")
-    try:
-        return urlopen(request, timeout=600)  # noqa: S310
-    except HTTPError as exc:
-        try:
-            text = json.loads(exc.read())["msg"]
-        except (ValueError, KeyError):
-            text = exc.reason
-        _fail(f"the service answered {exc.code}: {text}")
-    except (URLError, OSError) as exc:
-        _fail(f"{url} does not answer ({getattr(exc, 'reason', exc)}); is `filator serve` running there?", 69)
+from filator.client import Client, Failed, uuid_argument
 
 
 def _show(answer: dict[str, Any], *, as_json: bool) -> None:
@@ -56,17 +29,11 @@ def _show(answer: dict[str, Any], *, as_json: bool) -> None:
     click.echo("  " + ", ".join(f"{key} {value}" for key, value in details.items()), err=True)
 
 
-def _uuid(_context: object, _parameter: object, value: str) -> str:
-    if not _UUID.fullmatch(value):
-        raise click.BadParameter("must be the 64 hex characters that `filator archive create` printed")
-    return value
-
-
 _url = click.option(
     "--url", default="http://127.0.0.1:8080", show_default=True, help="The service; a token comes from FILATOR_TOKEN."
 )
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-_which = click.argument("uuid", callback=_uuid)
+_which = uuid_argument("that `filator archive create` printed")
 
 
 @click.group()
@@ -81,8 +48,7 @@ def archive() -> None:
 def create(date: str | None, url: str, *, as_json: bool) -> None:
     """Open a transaction over all files created before DATE (YYYYMMDD; default: three months ago)."""
     query = f"?date={quote(date)}" if date else ""
-    with _call(url, "POST", f"/attachments/archive/tx{query}") as answer:
-        _show(json.load(answer), as_json=as_json)
+    _show(Client(url).call("POST", f"/attachments/archive/tx{query}"), as_json=as_json)
 
 
 @archive.command()
@@ -93,7 +59,7 @@ def create(date: str | None, url: str, *, as_json: bool) -> None:
 @_json
 def download(uuid: str, output: Path | None, objects: str, url: str, *, as_json: bool) -> None:
     """Download the ZIP of a transaction and check it."""
-    with _call(url, "GET", f"/attachments/archive/{uuid}?objects={objects}") as answer:
+    with Client(url).open("GET", f"/attachments/archive/{uuid}?objects={objects}") as answer:
         match = re.search(r'filename="([^"/]+)"', answer.headers.get("content-disposition", ""))
         name = match[1] if match else f"{uuid}.zip"
         target = output / name if output is not None and output.is_dir() else output or Path(name)
@@ -115,7 +81,9 @@ def download(uuid: str, output: Path | None, objects: str, url: str, *, as_json:
                     progress.update(task, advance=len(block))
             except OSError as exc:
                 partial.unlink()
-                _fail(f"the download broke off after {size} bytes ({exc}); nothing was deleted, run it again")
+                raise Failed(
+                    f"the download broke off after {size} bytes ({exc}); nothing was deleted, run it again"
+                ) from None
             file.flush()
             os.fsync(file.fileno())
     try:
@@ -124,10 +92,10 @@ def download(uuid: str, output: Path | None, objects: str, url: str, *, as_json:
             damaged = opened.testzip()
     except (zipfile.BadZipFile, KeyError) as exc:
         partial.unlink()
-        _fail(f"the download is not complete ({exc}); run it again")
+        raise Failed(f"the download is not complete ({exc}); run it again") from None
     if damaged:
         partial.unlink()
-        _fail(f"the entry {damaged} is damaged; run it again")
+        raise Failed(f"the entry {damaged} is damaged; run it again")
     partial.replace(target)
     if as_json:
         click.echo(json.dumps({"file": str(target), "size": size, "files": about["files"], "blobs": about["blobs"]}))
@@ -147,8 +115,7 @@ def commit(uuid: str, message: str, objects: str, url: str, *, yes: bool, as_jso
     if not yes:
         click.confirm("The rows of this transaction will be deleted. Is the ZIP in a safe place?", abort=True, err=True)
     path = f"/attachments/archive/{uuid}?objects={objects}&message={quote(message)}"
-    with _call(url, "DELETE", path) as answer:
-        _show(json.load(answer), as_json=as_json)
+    _show(Client(url).call("DELETE", path), as_json=as_json)
 
 
 @archive.command()
@@ -171,7 +138,7 @@ def search(
 ) -> None:
     """Find files in downloaded archives without unpacking them; exit 1 when there is none."""
     if not all("=" in pair for pair in metadata):
-        _fail("--metadata must be KEY=VALUE", 2)
+        raise Failed("--metadata must be KEY=VALUE", 2)
     pairs = dict(pair.split("=", 1) for pair in metadata)
     found = 0
     try:
@@ -187,5 +154,5 @@ def search(
                 target.mkdir(parents=True, exist_ok=True)
                 extract(Path(row["archive"]), row, target / f"{row['uuid'][:12]}-{row['filename']}")
     except ValueError as exc:
-        _fail(str(exc))
+        raise Failed(str(exc)) from None
     sys.exit(0 if found else 1)
