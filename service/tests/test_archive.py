@@ -12,7 +12,9 @@ import subprocess
 import time
 import zipfile
 from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -198,6 +200,8 @@ def test_what_a_command_cannot_do_is_said_in_one_line(make_site: MakeSite) -> No
     dead = f"http://127.0.0.1:{servers.free_port()}"
     for url, token, code, words in (
         ("ftp://x", "", 2, "--url ftp://x: must be an address"),
+        ("http://[::1", "", 2, "--url http://[::1: must be an address"),
+        ("http://a b", "", 2, "--url http://a b: must be an address"),
         (site.url, "cut\n", 2, "FILATOR_TOKEN holds a character"),
         (site.url, "ключ", 2, "FILATOR_TOKEN holds a character"),
         (dead, "", 69, f"{dead} does not answer ([Errno 111] Connection refused); is `filator serve` running there?"),
@@ -211,3 +215,32 @@ def test_what_a_command_cannot_do_is_said_in_one_line(make_site: MakeSite) -> No
     assert (bad.returncode, "that `filator archive create` printed" in bad.stderr) == (2, True)
     with pytest.raises(Failed, match="is no file service: its answer is no JSON"):
         Client(f"{site.url}/metrics?").call("GET", "")
+
+
+class BreaksOff(BaseHTTPRequestHandler):
+    """Announces more than it sends, in a way that only shows at the end."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("content-disposition", 'attachment; filename="a.zip"')
+        self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+        self.wfile.write(b"5\r\nhello\r\n")
+        self.close_connection = True
+
+    def log_message(self, *_arguments: object) -> None:
+        """Say nothing."""
+
+
+def test_a_download_that_breaks_off_leaves_nothing_and_says_so(make_site: MakeSite, tmp_path: Path) -> None:
+    site = make_site("db", start=False)
+    with ThreadingHTTPServer(("127.0.0.1", 0), BreaksOff) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        done = site.app.run("archive", "download", "a" * 64, "-o", str(tmp_path), "--url", url, check=False)
+        server.shutdown()
+    assert (done.returncode, list(tmp_path.iterdir())) == (1, [])
+    assert "the download broke off after" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -7,9 +7,10 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.client import HTTPResponse
+from http.client import HTTPException, HTTPResponse
 from typing import IO, Any
 from urllib.error import HTTPError
+from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 import click
@@ -60,7 +61,12 @@ class Client:
         Raises:
             Failed: one of them cannot be used.
         """
-        if not url.startswith(("http://", "https://")):
+        try:
+            parts = urlsplit(url)
+            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and not re.search(r"\s", url)
+        except ValueError:
+            usable = False
+        if not usable:
             raise Failed(f"--url {url}: must be an address such as http://127.0.0.1:8080", 2)
         self.url = url.rstrip("/")
         self._headers = {}
@@ -80,8 +86,9 @@ class Client:
             except (ValueError, KeyError, TypeError, OSError):
                 text = exc.reason
             raise Failed(f"the service answered {exc.code}: {text}") from None
-        except OSError as exc:
-            reason = getattr(exc, "reason", exc)
+        except (OSError, HTTPException) as exc:
+            # HTTPException: what answers there does not speak HTTP, or stops in the middle.
+            reason = getattr(exc, "reason", None) or str(exc) or type(exc).__name__
             hint = "nothing was replaced, run it again" if sending else "is `filator serve` running there?"
             raise Failed(f"{self.url} does not answer ({reason}); {hint}", 69) from None
 

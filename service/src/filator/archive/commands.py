@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import zipfile
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -79,7 +80,7 @@ def download(uuid: str, output: Path | None, objects: str, url: str, *, as_json:
                     file.write(block)
                     size += len(block)
                     progress.update(task, advance=len(block))
-            except OSError as exc:
+            except (OSError, HTTPException) as exc:
                 partial.unlink()
                 raise Failed(
                     f"the download broke off after {size} bytes ({exc}); nothing was deleted, run it again"
