@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from datetime import timedelta
 
+import asyncpg
 import pytest
+from conftest import MakeSite
 
 from filator.budget import Budget
+from filator.database import Rows, open_pool
+from filator.models import Attachment, Pointer
+from filator.times import now
 from filator.together import Together
 
 
@@ -86,5 +92,26 @@ def test_the_budget_lets_uploads_in_by_turn_and_takes_back_what_was_cancelled() 
         budget.give_back(60)
         budget.give_back(10)
         assert (budget.free, budget.places, budget.waiting) == (100, 2, 0)
+
+    asyncio.run(run())
+
+
+def test_a_row_that_postgresql_refuses_spoils_no_other_of_its_statement(make_site: MakeSite) -> None:
+    site = make_site("db", start=False)
+    moment = now()
+    where = Pointer("s", "b", "k", "v")
+    good, bad = (
+        Attachment(digit * 64, "c" * 64, moment, moment, "[]", metadata, None, "text/plain", "f", where, 1)
+        for digit, metadata in (("1", "{}"), ("2", '{"key": "\\u0000"}'))
+    )
+
+    async def run() -> None:
+        pool = await open_pool(site.database, size=3, name="test")
+        rows = Rows(pool, gc_grace=timedelta(0), keep_replaced=True)
+        said = await asyncio.gather(rows.add(bad), rows.add(good), return_exceptions=True)
+        assert [type(it) for it in said] == [asyncpg.UntranslatableCharacterError, bool]
+        assert (await rows.find(good.uuid), await rows.find(bad.uuid)) == (good, None)
+        assert await rows.add(good) is False, "the uuid is taken"
+        await pool.close()
 
     asyncio.run(run())
