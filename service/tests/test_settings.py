@@ -80,6 +80,7 @@ def test_a_bad_storage_is_named_with_entry_and_field(storages: object, words: li
         ({"FILATOR_PUBLIC_ENDPOINTS": "[]"}, ["FILATOR_PUBLIC_ENDPOINTS", "object"]),
         ({"FILATOR_PUBLIC_ENDPOINTS": '{"a": "b"}'}, ["FILATOR_PUBLIC_ENDPOINTS"]),
         ({"FILATOR_TOKENS_FILE": "/nonexistent"}, ["FILATOR_TOKENS_FILE", "filator token"]),
+        ({"FILATOR_VERIFY_READS": "md5"}, ["FILATOR_VERIFY_READS", "'crc32', 'sha256' or 'off'"]),
         ({"TZ": "Mars/Olympus"}, ["TZ", "Europe/Moscow"]),
     ],
 )
@@ -99,6 +100,11 @@ def test_defaults_are_the_contracts() -> None:
     assert (main["ssl_verify_peer"], main["use_dynamic_buckets"], main["readonly"]) == (True, False, False)
     assert settings.default_lifetime == 86400
     assert "SECRET" not in repr(settings)
+
+
+@pytest.mark.parametrize(("said", "means"), [("", "crc32"), ("true", "sha256"), ("False", "off"), ("off", "off")])
+def test_the_check_of_downloads_still_takes_what_it_took_as_a_switch(said: str, means: str) -> None:
+    assert load_settings(environment(FILATOR_VERIFY_READS=said)).verify_reads == means
 
 
 def test_a_bad_line_of_the_tokens_file_is_named_without_its_content(tmp_path: Path) -> None:
