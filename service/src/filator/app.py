@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import os
 import re
@@ -336,8 +335,4 @@ def create_app() -> App:
     logs.configure(settings.log_level)
     if settings.tokens_file is None:
         log.warning("no tokens: everyone who reaches the port may read, write and delete; for private networks only")
-    app = build(settings)
-    # What is loaded stays: looking through it again and again cost 8 % of a small upload.
-    gc.freeze()
-    gc.set_threshold(5000, 20, 20)
-    return app
+    return build(settings)
