@@ -8,8 +8,8 @@ from functools import cache
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.multiprocess import MultiProcessCollector
 
-# prometheus_client asks for the process id at every count, a system call each: 4 % of a small upload. Workers are
-# spawned, so each imports this module by itself and its id stays.
+# prometheus_client asks for the process id at every count, a system call each. Workers are spawned, so each imports
+# this module by itself and its id stays.
 _PID = os.getpid()
 if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
     values.ValueClass = values.MultiProcessValue(lambda: _PID)  # type: ignore[no-untyped-call]

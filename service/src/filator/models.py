@@ -30,7 +30,7 @@ class Pointer(NamedTuple):
 class Attachment(NamedTuple):
     """One row of `attachments`.
 
-    A tuple, because a frozen dataclass takes three times as long to make and six times to copy with a change.
+    A tuple, because a frozen dataclass takes four times as long to make and three times to copy with a change.
     """
 
     uuid: str

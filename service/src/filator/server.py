@@ -33,8 +33,8 @@ HELD_BYTES = 1 << 14
 class OneWrite:
     """A transport that sends the head of an answer together with its body.
 
-    uvicorn writes them one after the other: two system calls here and two wake-ups of the client, a tenth of a small
-    answer. A short write waits for the next one, at most until the loop comes round.
+    uvicorn writes them one after the other, which was two system calls here and two wake-ups of the client. A short
+    write waits for the next one, at most until the loop comes round.
     """
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
@@ -166,8 +166,8 @@ def serve(settings: Settings) -> int:
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
     # glibc keeps one arena a thread; with tokio's threads that held hundreds of MiB after large uploads.
     os.environ.setdefault("MALLOC_ARENA_MAX", "2")
-    # obstore's threads, one a core by default. There is a process for each core already: with one thread a download of
-    # 64 MiB took 5 % less, and nothing took more.
+    # obstore's threads, one a core by default. There is a process for each core already, and one thread is enough for
+    # its event loop: more of them only woke each other.
     os.environ.setdefault("TOKIO_WORKER_THREADS", "1")
     try:
         supervisor = Supervisor(config, sockets=[sock])
