@@ -24,7 +24,8 @@ from conftest import MakeSite, Site, s3_entry, sql
 from test_files import get, post, put
 from test_sweeps import sweep, versions
 
-from filator.client import Client, Failed
+from filator.client import Client
+from filator.commandline import Failed
 
 
 def age(site: Site, *uuids: str) -> None:

@@ -8,23 +8,16 @@ import os
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, NoReturn
+from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 import click
 
 from filator import __version__, logs
-from filator.client import uuid_argument
+from filator.commandline import EX_UNAVAILABLE, Failed, uuid_argument
 from filator.database import LOST
 from filator.errors import ConfigError
 from filator.settings import EX_CONFIG, Settings, load_settings
-
-EX_UNAVAILABLE = 69
-
-
-def _fail(text: str, code: int) -> NoReturn:
-    click.echo(f"filator: {text}", err=True)
-    sys.exit(code)
 
 
 def with_settings(*, client: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -42,15 +35,15 @@ def with_settings(*, client: bool = False) -> Callable[[Callable[..., Any]], Cal
             try:
                 settings = load_settings(environ)
             except ConfigError as exc:
-                _fail(str(exc), EX_CONFIG)
+                raise Failed(str(exc), EX_CONFIG) from None
             logs.configure(settings.log_level)
             try:
                 return command(settings, *args, **kwargs)
             except (asyncpg.PostgresError, *LOST) as exc:
                 text = str(exc).splitlines()[0][:200] if str(exc) else ""
-                _fail(
+                raise Failed(
                     f"the database of FILATOR_DATABASE_URL does not do it: {type(exc).__name__} {text}", EX_UNAVAILABLE
-                )
+                ) from None
 
         return run
 
@@ -84,7 +77,7 @@ def migrate(settings: Settings, *, only_check: bool) -> None:
     try:
         before, after = migration.pending(url) if only_check else migration.migrate(url)
     except SQLAlchemyError as exc:
-        _fail(f"migration failed: {str(exc.__cause__ or exc).splitlines()[0][:300]}", 1)
+        raise Failed(f"migration failed: {str(exc.__cause__ or exc).splitlines()[0][:300]}") from None
     if only_check:
         click.echo(f"already at {after}" if before == after else f"pending: from {before} to {after}")
         sys.exit(0 if before == after else 3)
@@ -111,7 +104,7 @@ def worker(settings: Settings) -> None:
     try:
         run_worker(settings)
     except RedisError as exc:
-        _fail(f"the Redis of FILATOR_REDIS_URL does not answer ({type(exc).__name__})", EX_UNAVAILABLE)
+        raise Failed(f"the Redis of FILATOR_REDIS_URL does not answer ({type(exc).__name__})", EX_UNAVAILABLE) from None
 
 
 @main.command()
@@ -150,7 +143,7 @@ def token(name: str, scopes: str) -> None:
 
     wanted = scopes.split(",")
     if not set(wanted) <= set(SCOPES):
-        _fail(f"--scopes {scopes}: must be of {', '.join(SCOPES)}", 2)
+        raise Failed(f"--scopes {scopes}: must be of {', '.join(SCOPES)}", 2)
     secret, line = new_token(name, wanted)
     click.echo(secret, err=True)
     click.echo(line)
@@ -193,9 +186,9 @@ def _done(run: Callable[..., None], *args: Any, **options: Any) -> None:
     try:
         run(*args, **options)
     except NoVersions as exc:
-        _fail(str(exc), 1)
+        raise Failed(str(exc)) from None
     except (StorageError, Unavailable) as exc:
-        _fail(str(exc), EX_UNAVAILABLE)
+        raise Failed(str(exc), EX_UNAVAILABLE) from None
 
 
 def _archive() -> click.Group:

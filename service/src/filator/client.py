@@ -1,51 +1,19 @@
-"""What the commands that talk to the running service share: requests with the token, and failures in one line."""
+"""Requests to the running service, for the commands that talk to it."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPException, HTTPResponse
-from typing import IO, Any
+from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
-import click
-
-
-class Failed(click.ClickException):
-    """The command did not work; the text is one line for people.
-
-    Attributes:
-        exit_code: of the command.
-    """
-
-    def __init__(self, text: str, code: int = 1) -> None:
-        super().__init__(text)
-        # click declares it for the class, but reads it of the instance.
-        self.exit_code = code  # type: ignore[misc]
-
-    def show(self, file: IO[Any] | None = None) -> None:
-        """Print the line as all commands of filator do; click calls this."""
-        click.echo(f"filator: {self.message}", file=file, err=True)
-
-
-def uuid_argument(hint: str) -> Callable[..., Any]:
-    """Declare the argument UUID of a command: 64 hex characters, in any case as the service takes them.
-
-    Args:
-        hint: where people find them, told when they are something else.
-    """
-
-    def checked(_context: object, _parameter: object, value: str) -> str:
-        if not re.fullmatch(r"[0-9a-f]{64}", value.lower()):
-            raise click.BadParameter(f"must be the 64 hex characters {hint}")
-        return value.lower()
-
-    return click.argument("uuid", callback=checked)
+from filator.commandline import EX_UNAVAILABLE, Failed
 
 
 class Client:
@@ -90,7 +58,7 @@ class Client:
             # HTTPException: what answers there does not speak HTTP, or stops in the middle.
             reason = getattr(exc, "reason", None) or str(exc) or type(exc).__name__
             hint = "nothing was replaced, run it again" if sending else "is `filator serve` running there?"
-            raise Failed(f"{self.url} does not answer ({reason}); {hint}", 69) from None
+            raise Failed(f"{self.url} does not answer ({reason}); {hint}", EX_UNAVAILABLE) from None
 
     def open(self, method: str, path: str, data: Iterator[bytes] | None = None, **headers: str) -> HTTPResponse:
         """Send a request and return the answer, whose body the caller reads.

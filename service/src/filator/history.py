@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from filator.client import Failed
+from filator.commandline import Failed
 from filator.database import Rows, open_pool
 from filator.models import Attachment
 from filator.restore import Service

@@ -11,7 +11,8 @@ from urllib.parse import quote
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from filator.client import Client, Failed
+from filator.client import Client
+from filator.commandline import Failed
 from filator.models import Attachment
 from filator.storages.s3 import S3Store
 from filator.versions import FileVersion

@@ -18,7 +18,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeE
 
 from filator.archive.search import extract
 from filator.archive.search import search as find
-from filator.client import Client, Failed, uuid_argument
+from filator.client import Client
+from filator.commandline import Failed, uuid_argument
 
 
 def _show(answer: dict[str, Any], *, as_json: bool) -> None:
