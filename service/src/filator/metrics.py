@@ -39,12 +39,6 @@ def _timer(route: str) -> Histogram:
     return SECONDS.labels(route)
 
 
-@cache
-def uploaded(store: str) -> Counter:
-    """Return the counter of a store's acknowledged bytes."""
-    return UPLOADED.labels(store)
-
-
 def count(route: str, method: str, status: int, seconds: float) -> None:
     """Count one answered request; finding a labelled child costs more than counting, so they are kept."""
     _counter(route, method, status).inc()

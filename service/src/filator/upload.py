@@ -192,7 +192,7 @@ class Uploader:
     @staticmethod
     def _done(item: Attachment, old: Attachment | None) -> tuple[Attachment, bool]:
         reach("after-commit")
-        metrics.uploaded(item.pointer.store).inc(item.size)
+        metrics.UPLOADED.labels(item.pointer.store).inc(item.size)
         return item, old is None
 
     async def _touch(self, upload: Upload) -> tuple[Attachment, bool]:
