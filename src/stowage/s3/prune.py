@@ -16,7 +16,7 @@ from stowage.s3.prune_file import Plan, PlanHead, PlanWriter, read_plan
 from stowage.s3.prune_locks import bucket_has_lock, keep_locked
 from stowage.s3.prune_plan import Decision, PruneRules, plan_key
 from stowage.s3.prune_recheck import ItemResult
-from stowage.s3.versions import Listing
+from stowage.s3.versions import Listing, wants_short_prefixes
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -194,6 +194,7 @@ def carry_out(client: S3Client, plan: Plan, *, workers: int = WORKERS, batch_siz
         planned_at=plan.head.planned_at,
         versioning_enabled=versioning_status(client, bucket) == "Enabled",
         has_lock=bucket_has_lock(client, bucket),
+        short_prefixes=wants_short_prefixes(client, bucket, plan.head.prefix),
         workers=workers,
         batch_size=batch_size,
     )

@@ -48,6 +48,7 @@ class ApplySettings:
         planned_at: The clock of the plan.
         versioning_enabled: Whether the bucket's versioning is on now; ``null`` versions go only then.
         has_lock: Whether the bucket has object lock, so that a refusal is looked into.
+        short_prefixes: Whether the second look asks by short prefixes (``versions_narrow``).
         workers: Units worked on at the same time.
         batch_size: Versions per DeleteObjects, at most 1,000.
     """
@@ -58,6 +59,7 @@ class ApplySettings:
     planned_at: datetime
     versioning_enabled: bool
     has_lock: bool = False
+    short_prefixes: bool = False
     workers: int = WORKERS
     batch_size: int = BATCH
 
@@ -91,7 +93,7 @@ def _apply_unit(client: S3Client, unit: Unit, settings: ApplySettings) -> list[I
     results: dict[Candidate, ItemResult] = {}
     keys = unit.by_key()
     try:
-        fresh = relist(client, settings.bucket, settings.prefix, unit)
+        fresh = relist(client, settings.bucket, settings.prefix, unit, short_prefixes=settings.short_prefixes)
     except errors.StowageError as error:
         return [ItemResult(candidate, Outcome.FAILED, f"second look failed: {error}") for candidate in unit.candidates]
     go: list[Candidate] = []

@@ -6,11 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from stowage.s3.prune_file import Candidate
 from stowage.s3.prune_plan import PruneRules, plan_key
-from stowage.s3.versions import PAGE_SIZE, History, list_key, list_pages
+from stowage.s3.versions import PAGE_SIZE, History, list_key, list_pages, one_page
+from stowage.s3.versions_narrow import common_start
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -132,10 +134,12 @@ def confirm(
     return go, rest
 
 
-def relist(client: S3Client, bucket: str, prefix: str, unit: Unit) -> dict[str, History]:
+def relist(
+    client: S3Client, bucket: str, prefix: str, unit: Unit, *, short_prefixes: bool = False
+) -> dict[str, History]:
     """List the keys of a unit again: by one stretch of the listing where its keys lie close, else one by one.
 
-    A key that the stretch did not show with every planned version is listed by itself, so that a server which loses
+    A key that was not shown so with every planned version is listed by itself, so that a server which loses
     rows at page boundaries costs time and not trust.
 
     Args:
@@ -143,6 +147,7 @@ def relist(client: S3Client, bucket: str, prefix: str, unit: Unit) -> dict[str, 
         bucket: Bucket name.
         prefix: The prefix of the plan.
         unit: What to look at.
+        short_prefixes: Ask by the keys' common beginnings instead, where the server reads more than it shows.
 
     Returns:
         Rows by key; a key without rows is missing.
@@ -152,9 +157,12 @@ def relist(client: S3Client, bucket: str, prefix: str, unit: Unit) -> dict[str, 
     stretch = unit.candidates[-1].position + unit.candidates[-1].siblings - unit.after_position
     pages = stretch // PAGE_SIZE + 1
     if stretch > 0 and pages * _KEY_LISTINGS_PER_PAGE <= len(keys):
-        # One row more than planned shows that the last key is whole; a few more let it grow meanwhile.
-        page_size = min(PAGE_SIZE, stretch // pages + _SPARE_ROWS)
-        found = _stretch(client, bucket, prefix, unit, most_pages=pages + 1, page_size=page_size)
+        if short_prefixes:
+            found = _by_prefix(client, bucket, keys)
+        else:
+            # One row more than planned shows that the last key is whole; a few more let it grow meanwhile.
+            page_size = min(PAGE_SIZE, stretch // pages + _SPARE_ROWS)
+            found = _stretch(client, bucket, prefix, unit, most_pages=pages + 1, page_size=page_size)
     for key, planned in keys.items():
         seen = {row.version_id for row in found.get(key, ())}
         if not all(candidate.version_id in seen for candidate in planned):
@@ -178,4 +186,18 @@ def _stretch(
             # The page may have ended inside its last key.
             found.pop(page.rows[-1].key, None)
             break
+    return found
+
+
+def _by_prefix(client: S3Client, bucket: str, keys: Iterable[str]) -> dict[str, History]:
+    letters = len(common_start(list(keys))) + 1
+    found: dict[str, History] = {}
+    for _, group in groupby(keys, lambda key: key[:letters]):
+        together = list(group)
+        if len(together) > 1:
+            page = one_page(client, bucket, common_start(together))
+            for row in page.rows:
+                # The page may have ended inside this key.
+                if row.key != page.next_key:
+                    found.setdefault(row.key, []).append(row)
     return found

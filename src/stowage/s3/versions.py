@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from stowage import errors
 from stowage.s3.connection import engine_errors
-from stowage.s3.versions_xml import Page, Version, fetch_page
+from stowage.s3.versions_narrow import NarrowListing
+from stowage.s3.versions_xml import RUSTFS, Page, Version, fetch_page
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -53,14 +55,10 @@ def list_pages(
     if after_key:
         start["KeyMarker"] = after_key
 
-    def fetch(request: dict[str, Any], position: int) -> Page:
-        with engine_errors(f"list versions of bucket {bucket}", client.meta.endpoint_url):
-            return fetch_page(client, position, **request)
-
     position = 0
     request = start
     with ThreadPoolExecutor(1, thread_name_prefix="list-versions") as background:
-        page = fetch(request, 0)
+        page = _fetch(client, request, 0)
         while page.truncated:
             position += len(page.rows)
             following = dict(start, KeyMarker=page.next_key)
@@ -69,10 +67,37 @@ def list_pages(
             if following == request or not page.next_key:
                 raise errors.ServerFaultError(f"version listing of bucket {bucket} does not advance past a page")
             request = following
-            coming = background.submit(fetch, request, position) if ahead else None
+            coming = background.submit(_fetch, client, request, position) if ahead else None
             yield page
-            page = coming.result() if coming else fetch(request, position)
+            page = coming.result() if coming else _fetch(client, request, position)
         yield page
+
+
+def one_page(client: S3Client, bucket: str, prefix: str, after_key: str = "", rows: int = PAGE_SIZE) -> Page:
+    """The first page of a listing, its rows counted from 0.
+
+    Args:
+        client: boto3 S3 client.
+        bucket: Bucket name.
+        prefix: Only keys that start so.
+        after_key: Start behind every version of this key.
+        rows: Rows at most, 1 to 1000.
+
+    Raises:
+        StowageError: The server refused or failed.
+    """
+    request = {"Bucket": bucket, "Prefix": prefix, "MaxKeys": rows}
+    return _fetch(client, {**request, "KeyMarker": after_key} if after_key else request, 0)
+
+
+def wants_short_prefixes(client: S3Client, bucket: str, prefix: str = "") -> bool:
+    """Tell, by asking for one row, whether the server reads far more than a page shows (``versions_narrow``)."""
+    return one_page(client, bucket, prefix, rows=1).server == RUSTFS
+
+
+def _fetch(client: S3Client, request: dict[str, Any], position: int) -> Page:
+    with engine_errors(f"list versions of bucket {request['Bucket']}", client.meta.endpoint_url):
+        return fetch_page(client, position, **request)
 
 
 def list_key(client: S3Client, bucket: str, key: str, *, expected: int = 0) -> History:
@@ -131,6 +156,13 @@ def to_histories(pages: Iterable[Page], relist: Callable[[str], History] | None 
         yield _without_duplicates(current)
 
 
+def _numbered(pages: Iterable[Page]) -> Iterator[Page]:
+    position = 0
+    for page in pages:
+        yield page._replace(rows=[row._replace(position=position + at) for at, row in enumerate(page.rows)])
+        position += len(page.rows)
+
+
 def _renumbered(fresh: History, seen: History) -> History:
     return [row._replace(position=seen[0].position + offset) for offset, row in enumerate(fresh)]
 
@@ -177,15 +209,20 @@ class Listing:
         """
         self.rows = self.keys = self.live_keys = self.cut_keys = 0
         self.started = datetime.now(UTC)
-        for history in self._folders(self.prefix) if by_folder else self._flat():
+        for history in self._folders(self.prefix) if by_folder else self._straight():
             self.rows += len(history)
             self.keys += 1
             self.live_keys += any(row.is_latest and not row.is_marker for row in history)
             yield history
 
-    def _flat(self) -> Iterator[History]:
-        pages = self._watched(list_pages(self.client, self.bucket, prefix=self.prefix, page_size=self.page_size))
-        return to_histories(pages, self._relist)
+    def _straight(self) -> Iterator[History]:
+        if wants_short_prefixes(self.client, self.bucket, self.prefix):
+            fetch = partial(one_page, self.client, self.bucket)
+            narrow = NarrowListing(fetch=fetch, list_one=self._relist, page_size=self.page_size)
+            pages = _numbered(narrow.pages(self.prefix))
+        else:
+            pages = list_pages(self.client, self.bucket, prefix=self.prefix, page_size=self.page_size)
+        return to_histories(self._watched(pages), self._relist)
 
     def _folders(self, prefix: str) -> Iterator[History]:
         folders: list[str] = []

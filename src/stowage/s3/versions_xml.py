@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import threading
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -25,6 +25,7 @@ _EVENT = "before-parse.s3.ListObjectVersions"
 _PAGE = "StowagePage"
 _EMPTY_ANSWER = b"<ListVersionsResult/>"
 _ZEROS = "00000000-0000-0000-0000-000000000000"
+RUSTFS = "RustFS"
 _NOT_XML = re.compile(
     rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|&#(?:x0*(?:[0-8bcef]|1[0-9a-f])|0*(?:[0-8]|1[124-9]|2[0-9]|3[01]));", re.IGNORECASE
 )
@@ -65,7 +66,7 @@ class Page(NamedTuple):
         truncated: True when more pages follow.
         next_key: KeyMarker of the next page; empty at the end.
         next_version: VersionIdMarker of the next page; empty when the page ended with its key.
-        server: The ``Server`` header, for the quirks of one product.
+        server: The product, for its quirks: the ``Server`` header, or ``RustFS``, which sends none.
     """
 
     rows: list[Version]
@@ -85,7 +86,7 @@ def parse_page(body: bytes, *, first_position: int = 0, server: str = "") -> Pag
     Args:
         body: The document.
         first_position: Position given to its first row.
-        server: The ``Server`` header to keep in the page.
+        server: The product to keep in the page.
 
     Raises:
         ServerFaultError: The document is not XML or a row lacks its key, id or time.
@@ -204,6 +205,16 @@ def _read_answer(response_dict: dict[str, Any], customized_response_dict: dict[s
     position = getattr(_active, "position", None)
     if position is None or response_dict["status_code"] >= 300:
         return
-    server = response_dict["headers"].get("server", "")
+    server = product(response_dict["headers"])
     customized_response_dict[_PAGE] = parse_page(response_dict["body"], first_position=position, server=server)
     response_dict["body"] = _EMPTY_ANSWER
+
+
+def product(headers: Mapping[str, str]) -> str:
+    """Tell what answered: RustFS 1.0.0-beta.5 names itself nowhere, but numbers its answers as no other S3 server does.
+
+    A proxy in front may add a ``Server`` of its own, so that header counts last.
+    """
+    if "x-request-id" in headers and "x-amz-request-id" not in headers:
+        return RUSTFS
+    return headers.get("server", "")
