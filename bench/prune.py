@@ -1,4 +1,7 @@
-"""`make bench-prune`: pruning on a real SeaweedFS against deleting one by one, rclone, mc and bare batches.
+"""`make bench-prune`: pruning on a real S3 server against deleting one by one, rclone, mc and bare batches.
+
+    python bench/prune.py                            SeaweedFS
+    STOWAGE_RUSTFS_BIN=... python bench/prune.py     a real RustFS
 
 Prints lines ``goal NAME VALUE BOUND ok|short``; every figure of one line comes from one run on one machine.
 """
@@ -23,14 +26,13 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "contract"))
 
-from servers import Server, seaweedfs  # noqa: E402
+from servers import Server, rustfs, seaweedfs  # noqa: E402
 
 from stowage.s3.connection import s3_client  # noqa: E402
 from stowage.s3.prune import PlanRequest, carry_out, make_plan  # noqa: E402
 from stowage.s3.prune_plan import PruneRules  # noqa: E402
 
 KEYS, VERSIONS, KEEP = 1000, 20, 4
-GOING = KEYS * (VERSIONS - 1 - KEEP)
 WORKERS = 8
 BUCKET = "bench"
 
@@ -104,7 +106,7 @@ def rclone(server: Server, bucket: str) -> int:
         "HOME": str(server.folder),
         "RCLONE_CONFIG": "/dev/null",
         "RCLONE_CONFIG_S_TYPE": "s3",
-        "RCLONE_CONFIG_S_PROVIDER": "SeaweedFS",
+        "RCLONE_CONFIG_S_PROVIDER": "SeaweedFS" if server.name == "seaweedfs" else "Other",
         "RCLONE_CONFIG_S_ENDPOINT": server.settings.endpoint,
         "RCLONE_CONFIG_S_ACCESS_KEY_ID": str(server.settings.access_key),
         "RCLONE_CONFIG_S_SECRET_ACCESS_KEY": str(server.settings.secret_key),
@@ -151,7 +153,7 @@ def cpu_seconds(server: Server) -> tuple[float, float]:
 def measured(name: str, work: Callable[[Server, Any], int]) -> float:
     """Fill a bucket of a server of its own, time the work, check what is left; versions deleted a second.
 
-    A server that has seen several races is no fair reference: near GOMEMLIMIT a deletion took 11 ms of CPU, not 0.9.
+    A server that has seen several races is no fair reference: near GOMEMLIMIT a deletion took 11 ms of CPU, not 1.3.
     """
     with running() as server:
         client = s3_client(server.settings, pool_size=2 * WORKERS)
@@ -197,9 +199,11 @@ def speed(board: Board, rounds: int) -> None:
 
 @contextmanager
 def running() -> Iterator[Server]:
-    """A SeaweedFS in a temporary folder."""
-    with tempfile.TemporaryDirectory(prefix="bench-prune-") as folder, seaweedfs(Path(folder)) as server:
-        yield server
+    """An empty server in a temporary folder."""
+    with tempfile.TemporaryDirectory(prefix="bench-prune-") as folder:
+        binary = os.environ.get("STOWAGE_RUSTFS_BIN")
+        with rustfs(Path(folder), binary) if binary else seaweedfs(Path(folder)) as server:
+            yield server
 
 
 def memory(board: Board, rows: int) -> None:
