@@ -66,7 +66,7 @@ def note(text: str) -> None:
 class Lab:
     """The servers of one run."""
 
-    def __init__(self, checksum: str = "sha256") -> None:
+    def __init__(self, checksum: str) -> None:
         self.postgres, self.redis, self.weed = servers.Postgres(), servers.Redis(), servers.Weed()
         for server in (self.postgres, self.redis, self.weed):
             server.start()
@@ -418,7 +418,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer rounds, 10,000 rows")
     parser.add_argument("--only", default=",".join(PARTS), help="parts, comma between")
-    parser.add_argument("--checksum", choices=["sha256", "crc64nvme"], default="sha256", help="of requests to S3")
+    parser.add_argument("--checksum", choices=["auto", "sha256", "crc64nvme"], default="auto", help="of requests to S3")
     options = parser.parse_args()
     chosen = options.only.split(",")
     unknown = set(chosen) - set(PARTS)

@@ -77,7 +77,7 @@ def link(endpoint: str) -> Iterator[Link]:
         made.listener.close()
 
 
-@pytest.mark.parametrize("checksum", ["sha256", "crc64nvme"])
+@pytest.mark.parametrize("checksum", ["sha256", "crc64nvme", "auto"])
 @pytest.mark.parametrize("size", [100, 20 << 20], ids=["small", "large"])
 def test_a_byte_flipped_on_the_way_to_the_store_is_never_acknowledged(
     make_site: MakeSite, weed: servers.Weed, size: int, checksum: str

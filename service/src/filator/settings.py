@@ -96,7 +96,7 @@ class S3Storage(_Storage):
     versioning: bool = True
     ca_bundle: Annotated[Path | None, Field(strict=False)] = None
     addressing_style: Literal["path", "virtual"] = "path"
-    checksum: Literal["sha256", "crc64nvme"] = "sha256"
+    checksum: Literal["auto", "sha256", "crc64nvme"] = "auto"
 
     @field_validator("endpoint", "public_endpoint")
     @classmethod
