@@ -26,7 +26,7 @@ _state = {"requests": True}
 
 
 def request(fields: dict[str, Any], *, warn: bool) -> None:
-    """Write the line of one answered request; structlog's chain costs a fifth of a small request."""
+    """Write the line of one answered request; not by structlog, whose chain costs more than the line."""
     if warn:
         structlog.get_logger().warning("request", **fields)
     elif _state["requests"]:
