@@ -121,7 +121,7 @@ def parse_page(body: bytes, *, first_position: int = 0, server: str = "") -> Pag
         raise errors.ServerFaultError(f"a row of the version listing is malformed: {error}") from None
     truncated = root.findtext(f"{space}IsTruncated") == "true"
     return Page(
-        _gathered(rows),
+        _gathered(rows, apart=server == RUSTFS),
         folders,
         truncated,
         decode(root.findtext(f"{space}NextKeyMarker") or "") if truncated else "",
@@ -147,14 +147,13 @@ def _parsed(body: bytes) -> ET.Element:
         raise errors.ServerFaultError(f"the version listing is not valid XML ({error})") from None
 
 
-def _gathered(rows: list[Version]) -> list[Version]:
-    """Bring the rows of each key together where a page has them apart.
+def _gathered(rows: list[Version], *, apart: bool) -> list[Version]:
+    """Bring the rows of each key together, and the keys in order, where a page has them apart.
 
-    RustFS 1.0.0-beta.5 lists all versions of a page and then all its delete markers. Rows that are together already
-    keep the server's order.
+    RustFS 1.0.0-beta.5 lists all versions of a page and then all its delete markers. A key of markers only stands alone
+    there and yet in the wrong place, so its pages are always put in order. Others keep theirs: SeaweedFS walks folders.
     """
     by_key: dict[str, list[Version]] = {}
-    apart = False
     previous = None
     for row in rows:
         apart |= row.key != previous and row.key in by_key

@@ -6,7 +6,7 @@ import pytest
 
 from stowage.errors import ServerFaultError
 from stowage.s3.versions import to_histories
-from stowage.s3.versions_xml import Page, Version, parse_page
+from stowage.s3.versions_xml import RUSTFS, Page, Version, parse_page
 
 
 def answer(rows: str, head: str = "", space: str = ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"') -> bytes:
@@ -116,6 +116,11 @@ def test_markers_listed_behind_all_versions_of_a_page_join_their_keys() -> None:
     assert [r.version_id for r in page.rows] == ["1", "3", "2", "4"]
     # Rows that are together keep the server's order, whatever it is.
     assert [r.key for r in parse_page(answer(row("b") + row("a"))).rows] == ["b", "a"]
+    # A key of markers only is nowhere else, so nothing but the product tells that it stands in the wrong place.
+    assert [r.key for r in parse_page(answer(row("b") + row("a", tag="DeleteMarker")), server=RUSTFS).rows] == [
+        "a",
+        "b",
+    ]
 
 
 def test_a_uuid_of_zeros_is_the_null_version() -> None:
