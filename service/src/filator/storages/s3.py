@@ -173,11 +173,16 @@ class S3Store(ExternalStore):
     async def start(self) -> None:
         """Ensure versioning of the static bucket, or make today's dynamic bucket."""
         if self.conf.bucket is not None and not self.conf.use_dynamic_buckets:
-            await asyncio.to_thread(self._ensure_versioning, self.conf.bucket)
-            await asyncio.to_thread(self.choose_checksum, self.conf.bucket)
+            await asyncio.to_thread(self._set_up, self.conf.bucket)
         self.health.reason = await self.check()
         if self.health.reason is not None:
             log.warning("storage not ready", storage=self.name, reason=self.health.reason)
+
+    def _set_up(self, bucket: str) -> None:
+        self._ensure_versioning(bucket)
+        # A store that did not answer would only be waited for once more.
+        if bucket in self._ready:
+            self.choose_checksum(bucket)
 
     def _ensure_versioning(self, bucket: str) -> None:
         try:
@@ -211,7 +216,7 @@ class S3Store(ExternalStore):
             if _code(exc) in _MISMATCH:
                 self.checksum = "crc64nvme"
                 self._chosen = True
-            # Any other answer says nothing about checksums: sha256 stays, and the next preparation asks again.
+            # Any other answer says nothing about checksums: sha256 stays, and the next bucket or start asks again.
             return
         self._chosen = True
         self._delete(bucket, [Pointer(self.name, bucket, key, answer.get("VersionId"))])
@@ -247,8 +252,7 @@ class S3Store(ExternalStore):
             try:
                 if self.conf.use_dynamic_buckets:
                     await asyncio.to_thread(self._make_bucket, bucket)
-                await asyncio.to_thread(self._ensure_versioning, bucket)
-                await asyncio.to_thread(self.choose_checksum, bucket)
+                await asyncio.to_thread(self._set_up, bucket)
             except (ClientError, BotoCoreError) as exc:
                 self.health.fail(f"bucket {bucket}: {_code(exc)}")
                 raise StorageError(f"storage {self.name}: bucket {bucket}: {_code(exc)}") from exc
