@@ -70,6 +70,28 @@ def test_table_on_stdout_and_everything_else_on_stderr(weed: Server, client: Any
     assert sum(map(len, stored(client, bucket).values())) == 4
 
 
+def test_the_rules_of_the_original_are_options(weed: Server, client: Any, bucket: str) -> None:
+    """docs/prune-without-fear.md: the way of `qatlasd storage prune`; the rules themselves are the planner's tests."""
+
+    def planned(*rules: str) -> list[str]:
+        done = stowage(environment(weed), "prune", "--bucket", bucket, *rules)
+        assert done.returncode == 0, done.stderr
+        return [line.split()[0] for line in done.stdout.splitlines() if line.endswith("DELETE_PLANNED")]
+
+    write_versions(client, bucket, ["gone", "kept"], 2)
+    client.delete_object(Bucket=bucket, Key="gone")
+    assert planned("--keep-last", "0") == ["gone", "kept"]
+    assert planned("--keep-last", "0", "--include-last-copy") == ["gone", "gone", "kept"]
+    time.sleep(6)
+    write_versions(client, bucket, ["kept"], 1)
+    # What was current until now is old by its own date, and was replaced this moment.
+    assert planned("--keep-last", "0", "--older-than", "5s").count("kept") == 1
+    assert planned("--keep-last", "0", "--older-than", "5s", "--age-basis", "own").count("kept") == 2
+    # The one that is kept is the one just replaced, or the newest of those that are old enough.
+    assert planned("--keep-last", "1", "--older-than", "5s").count("kept") == 1
+    assert planned("--keep-last", "1", "--older-than", "5s", "--keep-last-scope", "eligible").count("kept") == 0
+
+
 def test_applying_prints_a_row_for_each_version_and_a_summary(weed: Server, client: Any, bucket: str) -> None:
     ids = write_versions(client, bucket, ["k"], 3)["k"]
     done = stowage(environment(weed), "prune", "--bucket", bucket, "--yes")
