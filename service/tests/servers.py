@@ -232,8 +232,10 @@ class Filator(Process):
     def __init__(self, settings: dict[str, str], *, app: str | None = None) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="filator-app-"))
         super().__init__(self.home / "log")
-        self.port = free_port()
+        self.port, self.edge_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        # Answers where the settings give FILATOR_EDGE_LISTEN any value.
+        self.edge_url = f"http://127.0.0.1:{self.edge_port}"
         self.app = app
         self.env = {
             "PATH": os.environ["PATH"],
@@ -243,6 +245,8 @@ class Filator(Process):
             **settings,
             "FILATOR_LISTEN": f"127.0.0.1:{self.port}",
         }
+        if settings.get("FILATOR_EDGE_LISTEN"):
+            self.env["FILATOR_EDGE_LISTEN"] = f"127.0.0.1:{self.edge_port}"
 
     def run(self, *arguments: str, check: bool = True, **extra: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(

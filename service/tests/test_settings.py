@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -80,6 +81,18 @@ def test_a_bad_storage_is_named_with_entry_and_field(storages: object, words: li
         ({"FILATOR_PUBLIC_ENDPOINTS": "[]"}, ["FILATOR_PUBLIC_ENDPOINTS", "object"]),
         ({"FILATOR_PUBLIC_ENDPOINTS": '{"a": "b"}'}, ["FILATOR_PUBLIC_ENDPOINTS"]),
         ({"FILATOR_TOKENS_FILE": "/nonexistent"}, ["FILATOR_TOKENS_FILE", "filator token"]),
+        ({"FILATOR_EDGE_LISTEN": "8081"}, ["FILATOR_EDGE_LISTEN", "HOST:PORT"]),
+        (
+            {"FILATOR_EDGE_LISTEN": "10.0.0.2:8081"},
+            ["FILATOR_EDGE_LISTEN", "filator token", "FILATOR_EDGE_ACCESS=open"],
+        ),
+        ({"FILATOR_EDGE_LISTEN": "10.0.0.2:8080", "FILATOR_EDGE_ACCESS": "open"}, ["FILATOR_EDGE_LISTEN", "port"]),
+        ({"FILATOR_EDGE_LISTEN": "10.0.0.2:0", "FILATOR_EDGE_ACCESS": "open"}, ["FILATOR_EDGE_LISTEN", "port"]),
+        ({"FILATOR_EDGE_ACCESS": "open"}, ["FILATOR_EDGE_ACCESS", "FILATOR_EDGE_LISTEN"]),
+        ({"FILATOR_EDGE_ACCESS": "yes"}, ["FILATOR_EDGE_ACCESS", "'tokens' or 'open'"]),
+        ({"FILATOR_PRIVATE_ACCESS": "tokens"}, ["FILATOR_PRIVATE_ACCESS", "filator token"]),
+        ({"FILATOR_TOKENS": "me sha256:TOPSECRET read"}, ["FILATOR_TOKENS line 1"]),
+        ({"FILATOR_TOKENS": "#"}, ["FILATOR_TOKENS", "no token"]),
         ({"FILATOR_VERIFY_READS": "md5"}, ["FILATOR_VERIFY_READS", "'crc32', 'sha256' or 'off'"]),
         ({"TZ": "Mars/Olympus"}, ["TZ", "Europe/Moscow"]),
     ],
@@ -113,6 +126,64 @@ def test_a_bad_line_of_the_tokens_file_is_named_without_its_content(tmp_path: Pa
     with pytest.raises(ConfigError, match=r"line 2") as error:
         load_settings(environment(FILATOR_TOKENS_FILE=str(path)))
     assert "SECRET" not in str(error.value)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can take another user's rights")
+@pytest.mark.parametrize("variable", ["FILATOR_TOKENS_FILE", "ca_bundle"])
+def test_a_file_that_the_services_user_may_not_read_is_named_in_one_line(tmp_path: Path, variable: str) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o700)
+    path = locked / "file"
+    path.write_text("me sha256:TOPSECRET read\n")
+    given = {"FILATOR_TOKENS_FILE": str(path)} if variable == "FILATOR_TOKENS_FILE" else {}
+    storages = [{**S3, "ca_bundle": str(path)}] if variable == "ca_bundle" else None
+    code = (
+        "import os; from filator.cli import main; import filator.tokens; "
+        "os.setgroups([]); os.setgid(65534); os.setuid(65534); main(['check'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment(storages, **given),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (78, 1), done.stderr
+    assert variable in done.stderr
+    assert "PermissionError" in done.stderr
+    assert "SECRET" not in done.stderr
+
+
+TOKEN = f"me sha256:{'0' * 64} read"
+
+
+@pytest.mark.parametrize(
+    ("more", "asks", "warnings"),
+    [
+        ({}, False, ["127.0.0.1:8080"]),
+        # Tokens without a second socket can only be meant for the first.
+        ({"FILATOR_TOKENS": TOKEN}, True, []),
+        ({"FILATOR_TOKENS": TOKEN, "FILATOR_PRIVATE_ACCESS": "open"}, False, ["127.0.0.1:8080"]),
+        ({"FILATOR_TOKENS": TOKEN, "FILATOR_EDGE_LISTEN": "10.0.0.2:8081"}, False, ["127.0.0.1:8080"]),
+        (
+            {"FILATOR_TOKENS": TOKEN, "FILATOR_EDGE_LISTEN": "[::1]:8081", "FILATOR_PRIVATE_ACCESS": "tokens"},
+            True,
+            [],
+        ),
+        (
+            {"FILATOR_EDGE_LISTEN": "10.0.0.2:8081", "FILATOR_EDGE_ACCESS": "open"},
+            False,
+            ["127.0.0.1:8080", "10.0.0.2:8081"],
+        ),
+    ],
+)
+def test_what_stands_open_is_what_the_log_says(more: dict[str, str], asks: bool, warnings: list[str]) -> None:
+    settings = load_settings(environment(**more))
+    assert settings.private_asks is asks
+    assert len(settings.warnings) == len(warnings)
+    for where, text in zip(warnings, settings.warnings, strict=True):
+        assert where in text
 
 
 def test_check_exits_78_with_one_line() -> None:

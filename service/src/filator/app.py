@@ -21,6 +21,7 @@ from filator import logs, metrics, page
 from filator.archive.http import ArchiveRequests
 from filator.archive.rows import ArchiveRows
 from filator.database import Rows, open_pool
+from filator.doors import ALIVE, ARCHIVE, DELETE, DESCRIBE, READ, STATUS, WATCH, WRITE, Doors, Need
 from filator.download import Downloader
 from filator.errors import Conflict, NotFound, StorageError, TooLarge, Unprocessable
 from filator.form import FORM_OVERHEAD, FormReader
@@ -31,7 +32,7 @@ from filator.ranges import disposition
 from filator.settings import Settings, load_settings
 from filator.storages.registry import Registry
 from filator.times import now
-from filator.tokens import Gate, read_tokens
+from filator.tokens import settled_tokens
 from filator.upload import Uploader
 
 log = structlog.get_logger()
@@ -43,22 +44,20 @@ Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
 class Endpoint:
     """A route's handler as an ASGI application; a bare one costs less than Starlette's Request and Response."""
 
-    def __init__(self, gate: Gate, route: str, handler: Handler, **scopes: str) -> None:
-        self._gate = gate
+    def __init__(self, doors: Doors, route: str, handler: Handler, **needs: Need) -> None:
+        self._doors = doors
         self._route = route
         self._handler = handler
-        self._scopes = scopes
+        self._needs = needs
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check the method and the token, then handle."""
         scope["filator.route"] = self._route
-        needed = self._scopes.get(scope["method"])
-        if needed is None:
-            allowed = ", ".join(self._scopes)
+        need = self._needs.get(scope["method"])
+        if need is None:
+            allowed = ", ".join(self._needs)
             raise HTTPException(405, f"Allowed here: {allowed}", headers={"allow": allowed})
-        if needed != "open":
-            authorization = header(scope, b"authorization")
-            scope["filator.token"] = self._gate.admit(authorization, needed)
+        scope["filator.token"] = self._doors.admit(scope, header(scope, b"authorization"), need)
         await self._handler(scope, receive, send)
 
 
@@ -101,8 +100,7 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        tokens = read_tokens(settings.tokens_file) if settings.tokens_file else ()
-        self.gate = Gate(tokens)
+        self.doors = Doors(settings, settled_tokens(settings.tokens, settings.tokens_file))
         self.rows: Rows
         self.registry: Registry
         self.uploader: Uploader
@@ -286,27 +284,27 @@ class Service:
 
 
 def routes(service: Service) -> list[Route]:
-    """List the routes with the scope that each method needs."""
+    """List the routes with what each method needs."""
 
-    def endpoint(name: str, handler: Handler, **scopes: str) -> Any:
-        return Endpoint(service.gate, name, handler, **scopes)
+    def endpoint(name: str, handler: Handler, **needs: Need) -> Any:
+        return Endpoint(service.doors, name, handler, **needs)
 
     return [
-        Route("/attachments", endpoint("attachments", service.post, POST="write")),
-        Route("/attachments/archive/tx", endpoint("archive", service.archive_open, POST="admin")),
+        Route("/attachments", endpoint("attachments", service.post, POST=WRITE)),
+        Route("/attachments/archive/tx", endpoint("archive", service.archive_open, POST=ARCHIVE)),
         Route(
             "/attachments/archive/{uuid}",
-            endpoint("archive", service.archive, GET="admin", HEAD="admin", POST="admin", DELETE="admin"),
+            endpoint("archive", service.archive, GET=ARCHIVE, HEAD=ARCHIVE, POST=ARCHIVE, DELETE=ARCHIVE),
         ),
         Route(
             "/attachments/{uuid}",
-            endpoint("attachment", service.attachment, GET="read", HEAD="read", PUT="write", DELETE="admin"),
+            endpoint("attachment", service.attachment, GET=READ, HEAD=READ, PUT=WRITE, DELETE=DELETE),
         ),
-        Route("/", endpoint("page", service.page, GET="read", HEAD="read")),
-        Route("/healthz", endpoint("healthz", service.healthz, GET="open", HEAD="open")),
-        Route("/readyz", endpoint("readyz", service.readyz, GET="open", HEAD="open")),
-        Route("/metrics", endpoint("metrics", service.metrics, GET="open", HEAD="open")),
-        Route("/openapi.json", endpoint("openapi", service.openapi, GET="open", HEAD="open")),
+        Route("/", endpoint("page", service.page, GET=STATUS, HEAD=STATUS)),
+        Route("/healthz", endpoint("healthz", service.healthz, GET=ALIVE, HEAD=ALIVE)),
+        Route("/readyz", endpoint("readyz", service.readyz, GET=WATCH, HEAD=WATCH)),
+        Route("/metrics", endpoint("metrics", service.metrics, GET=WATCH, HEAD=WATCH)),
+        Route("/openapi.json", endpoint("openapi", service.openapi, GET=DESCRIBE, HEAD=DESCRIBE)),
     ]
 
 
@@ -333,6 +331,6 @@ def create_app() -> App:
     """Build the application from the environment, in each worker process."""
     settings = load_settings()
     logs.configure(settings.log_level)
-    if settings.tokens_file is None:
-        log.warning("no tokens: everyone who reaches the port may read, write and delete; for private networks only")
+    for warning in settings.warnings:
+        log.warning(warning)
     return build(settings)

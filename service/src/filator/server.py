@@ -1,4 +1,4 @@
-"""Running the workers: one listening socket, N processes, SIGHUP replaces them one by one."""
+"""Running the workers: a listening socket or two, N processes, SIGHUP replaces them one by one."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class Connection(HttpToolsProtocol):
 
 
 class Supervisor(Multiprocess):
-    """uvicorn's supervisor that also closes its own copy of the socket.
+    """uvicorn's supervisor that also closes its own copies of the sockets.
 
     While the workers finish their uploads nobody accepts; a client must then be refused, not left in the backlog.
     """
@@ -158,8 +158,10 @@ def serve(settings: Settings) -> int:
         # The default of 5 s gave up a rolling restart on a machine with load 20, and kills a busy worker's uploads.
         timeout_worker_healthcheck=60,
     )
+    sockets = []
     try:
-        sock = config.bind_socket()
+        for config.host, config.port in filter(None, (settings.address, settings.edge_address)):
+            sockets.append(config.bind_socket())
     except SystemExit:
         return 1
     directory = Path(tempfile.mkdtemp(prefix="filator-metrics-"))
@@ -170,11 +172,12 @@ def serve(settings: Settings) -> int:
     # its event loop: more of them only woke each other.
     os.environ.setdefault("TOKIO_WORKER_THREADS", "1")
     try:
-        supervisor = Supervisor(config, sockets=[sock])
+        supervisor = Supervisor(config, sockets=sockets)
         supervisor.run()
         return 1 if supervisor.failed else 0
     finally:
-        sock.close()
+        for sock in sockets:
+            sock.close()
         shutil.rmtree(directory, ignore_errors=True)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         sys.stderr.flush()

@@ -46,6 +46,16 @@ def _check_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _check_file(value: Path | None, fault: str) -> Path | None:
+    if value is None:
+        return None
+    try:
+        with value.open("rb"):
+            return value
+    except OSError as exc:
+        raise ValueError(f"{fault} ({type(exc).__name__})") from None
+
+
 def valid_key_prefix(value: str) -> bool:
     """Say whether `value` may stand before the date in an object key (at most 200 characters, no `..`, no `//`)."""
     return len(value) <= 200 and _KEY_PREFIX.fullmatch(value) is not None
@@ -106,9 +116,7 @@ class S3Storage(_Storage):
     @field_validator("ca_bundle")
     @classmethod
     def _readable(cls, value: Path | None) -> Path | None:
-        if value is not None and not value.is_file():
-            raise ValueError("is not a readable file of certificates")
-        return value
+        return _check_file(value, "is not a readable file of certificates")
 
     @model_validator(mode="after")
     def _names(self) -> S3Storage:
@@ -204,6 +212,11 @@ def _verify_reads(value: object) -> object:
     return {"true": "sha256", "false": "off"}.get(str(value).lower(), value)
 
 
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
 class Settings(BaseModel):
     """Everything the service is told. Field names are the variables without `FILATOR_`, in lower case."""
 
@@ -213,6 +226,9 @@ class Settings(BaseModel):
     redis_url: SecretStr
     storages: tuple[Storage, ...]
     listen: str = "127.0.0.1:8080"
+    edge_listen: Annotated[str, Field(description="second socket, for proxies that face the internet")] = ""
+    edge_access: Annotated[Literal["tokens", "open"], Field(description="who may come in by it")] = "tokens"
+    private_access: Literal["", "open", "tokens"] = ""
     workers: Annotated[int, Field(ge=1, le=256)] = Field(default_factory=lambda: os.cpu_count() or 1)
     default_lifetime: Annotated[int, Field(ge=1, description="seconds")] = 86400
     max_body_bytes: Annotated[int, Field(ge=1)] = 100 * 1024 * MIB
@@ -222,6 +238,7 @@ class Settings(BaseModel):
     max_metadata_bytes: Annotated[int, Field(ge=1, description="one value")] = 4096
     idle_seconds: Annotated[float, Field(gt=0, description="longest silence of an uploading client")] = 30
     min_upload_rate: Annotated[int, Field(ge=0, description="bytes a second, after the first minute")] = 1024
+    tokens: Annotated[str, Field(repr=False, description="lines of the file, `;` between")] = ""
     tokens_file: Path | None = None
     public_endpoints: dict[str, str] = Field(default_factory=dict)
     public_endpoint_header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]*$")] = ""
@@ -253,9 +270,11 @@ class Settings(BaseModel):
             raise ValueError("must look like redis://HOST:6379/0")
         return value
 
-    @field_validator("listen")
+    @field_validator("listen", "edge_listen")
     @classmethod
     def _listen(cls, value: str) -> str:
+        if not value:
+            return value
         host, _, port = value.rpartition(":")
         if not host or not port.isdigit() or int(port) > 65535:
             raise ValueError("must be HOST:PORT such as 127.0.0.1:8080")
@@ -264,9 +283,7 @@ class Settings(BaseModel):
     @field_validator("tokens_file")
     @classmethod
     def _tokens(cls, value: Path | None) -> Path | None:
-        if value is not None and not value.is_file():
-            raise ValueError("is not a readable file; `filator token --scopes read,write` prints a line for it")
-        return value
+        return _check_file(value, "is not a readable file; `filator token --scopes read,write` prints a line for it")
 
     @field_validator("public_endpoints")
     @classmethod
@@ -281,8 +298,40 @@ class Settings(BaseModel):
     @property
     def address(self) -> tuple[str, int]:
         """Host and port to listen on; a bracketed IPv6 host comes without brackets."""
-        host, _, port = self.listen.rpartition(":")
-        return host.strip("[]"), int(port)
+        return _address(self.listen)
+
+    @property
+    def edge_address(self) -> tuple[str, int] | None:
+        """The same of the socket for edges, where there is one."""
+        return _address(self.edge_listen) if self.edge_listen else None
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether any token is known."""
+        return bool(self.tokens) or self.tokens_file is not None
+
+    @property
+    def private_asks(self) -> bool:
+        """Whether the private socket asks for a token. Tokens without a second socket can only be meant for it."""
+        if self.private_access == "":
+            return self.has_tokens and not self.edge_listen
+        return self.private_access == "tokens"
+
+    @property
+    def warnings(self) -> list[str]:
+        """What stands open, for the log."""
+        found = []
+        if not self.private_asks:
+            found.append(
+                f"no token is asked for on {self.listen}: everyone who reaches it may read, write and delete; "
+                "for private networks only"
+            )
+        if self.edge_listen and self.edge_access == "open":
+            found.append(
+                f"FILATOR_EDGE_ACCESS=open: no token is asked for on {self.edge_listen}: everyone who reaches an edge "
+                "may read, write and delete files"
+            )
+        return found
 
     @cached_property
     def timezone(self) -> ZoneInfo:
@@ -346,8 +395,26 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         raise ConfigError(f"{_variable(str(error['loc'][0]))}: {_reason(error)}") from None
     except ValueError as exc:
         raise ConfigError(f"TZ: {exc}") from None
-    if settings.tokens_file is not None:
-        from filator.tokens import read_tokens  # noqa: PLC0415 - tokens needs nothing of settings, settings needs it once
-
-        read_tokens(settings.tokens_file)
+    _check_access(settings)
     return settings
+
+
+def _check_access(settings: Settings) -> None:
+    from filator.tokens import settled_tokens  # noqa: PLC0415 - tokens needs nothing of settings, settings needs it once
+
+    settled_tokens(settings.tokens, settings.tokens_file)
+    if settings.edge_address is not None:
+        if settings.edge_address[1] == settings.address[1] or 0 in (settings.edge_address[1], settings.address[1]):
+            raise ConfigError("FILATOR_EDGE_LISTEN: needs a port other than FILATOR_LISTEN's, neither of them 0")
+        if settings.edge_access == "tokens" and not settings.has_tokens:
+            raise ConfigError(
+                "FILATOR_EDGE_LISTEN: edges need tokens, there are none; give FILATOR_TOKENS or FILATOR_TOKENS_FILE "
+                "(`filator token NAME --scopes read,write` prints a line), or say FILATOR_EDGE_ACCESS=open"
+            )
+    elif settings.edge_access == "open":
+        raise ConfigError("FILATOR_EDGE_ACCESS=open: there is no socket for edges; give FILATOR_EDGE_LISTEN or drop it")
+    if settings.private_access == "tokens" and not settings.has_tokens:
+        raise ConfigError(
+            "FILATOR_PRIVATE_ACCESS=tokens: there are none; give FILATOR_TOKENS or FILATOR_TOKENS_FILE "
+            "(`filator token NAME --scopes read,write` prints a line)"
+        )

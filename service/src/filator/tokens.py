@@ -42,15 +42,44 @@ def new_token(name: str, scopes: list[str]) -> tuple[str, str]:
 
 
 def read_tokens(path: Path) -> tuple[Token, ...]:
-    """Read `name sha256:HEX scope,scope` lines; blank lines and `#` comments are skipped.
+    """Read a file of `NAME sha256:HEX scope,scope` lines; blank lines and `#` comments are skipped.
 
     Raises:
         ConfigError: the file cannot be read or a line is malformed; names the line, never its content.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"FILATOR_TOKENS_FILE: cannot be read ({type(exc).__name__}): {path}") from None
+        raise ConfigError(
+            f"FILATOR_TOKENS_FILE: {path} cannot be read ({type(exc).__name__}); the service's user must be allowed to"
+        ) from None
+    return parse_tokens(text.splitlines(), "FILATOR_TOKENS_FILE")
+
+
+def settled_tokens(lines: str, path: Path | None) -> tuple[Token, ...]:
+    """Read the tokens of both settings together.
+
+    Args:
+        lines: of FILATOR_TOKENS: the same lines as in a file, `;` or a line break between them.
+        path: of FILATOR_TOKENS_FILE.
+
+    Raises:
+        ConfigError: as `parse_tokens` and `read_tokens`.
+    """
+    given = parse_tokens(lines.replace(";", "\n").splitlines(), "FILATOR_TOKENS") if lines else ()
+    return given + (read_tokens(path) if path else ())
+
+
+def parse_tokens(lines: list[str], where: str) -> tuple[Token, ...]:
+    """Read `NAME sha256:HEX scope,scope` lines; blank lines and `#` comments are skipped.
+
+    Args:
+        lines: what was given.
+        where: the setting, for the message.
+
+    Raises:
+        ConfigError: a line is malformed, or there is none; names the line, never its content.
+    """
     tokens = []
     for number, line in enumerate(lines, 1):
         text = line.strip()
@@ -60,12 +89,12 @@ def read_tokens(path: Path) -> tuple[Token, ...]:
         scopes = frozenset(match["scopes"].split(",")) if match else frozenset[str]()
         if match is None or not scopes <= set(SCOPES):
             raise ConfigError(
-                f"FILATOR_TOKENS_FILE line {number}: must be `NAME sha256:HEX read,write,admin`; "
+                f"{where} line {number}: must be `NAME sha256:HEX read,write,admin`; "
                 "`filator token NAME --scopes read,write` prints one"
             )
         tokens.append(Token(match["name"], bytes.fromhex(match["digest"]), scopes))
     if not tokens:
-        raise ConfigError("FILATOR_TOKENS_FILE: holds no token; `filator token NAME --scopes read,write` prints one")
+        raise ConfigError(f"{where}: holds no token; `filator token NAME --scopes read,write` prints one")
     return tuple(tokens)
 
 

@@ -43,8 +43,9 @@ class LocalStore(ExternalStore):
 
     async def check(self) -> str | None:
         """Say whether the directory can be used."""
-        if not self._path.is_dir():
-            return f"directory {self._path} does not exist"
+        # Unlike Path.is_dir, which raises where a folder above may not be entered.
+        if not os.path.isdir(self._path):  # noqa: PTH112
+            return f"directory {self._path} does not exist, or may not be entered"
         if not self.readonly and not os.access(self._path, os.W_OK | os.X_OK):
             return f"directory {self._path} cannot be written"
         return None
