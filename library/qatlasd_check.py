@@ -11,8 +11,9 @@ description:
   - Ready is what C(data.checks.rawstore.status) of C(/api/health) calls C(ok). The HTTP code is always 200 and the exit
     code of the process is 0 on most failures, so neither counts.
   - When the store is the cause, the host is asked whether the store answers it, and the line says so.
-  - With O(fresh), the journal of this start must name the file with the settings, the store and its buckets, the public
-    endpoint of presigned links, and versioning, in this order; the forms of one bucket and of one per kind are read.
+  - On every run the journal of this start must name the file with the settings, the store and its buckets, the public
+    endpoint of presigned links, and versioning; the forms of one bucket and of one per kind are read. Once the journal
+    has lost the beginning of this start, only what is left of it is judged, and RV(boot_judged) says so.
 options:
   url:
     description: Where qatlasd listens, as the host itself reaches it.
@@ -39,10 +40,6 @@ options:
     description: Folder of the database, which holds the lock.
     type: path
     required: true
-  fresh:
-    description: Whether the process was started just now, so that its journal is complete.
-    type: bool
-    default: false
   timeout:
     description: Seconds to wait. With the store down the server looks at each bucket for ten seconds before it listens.
     type: float
@@ -68,6 +65,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+boot_judged:
+  description: Whether the journal of this start was whole, so that the boot could be judged.
+  type: bool
+  returned: always
 problems:
   description: What is wrong, one clause each; empty when nothing is.
   type: list

@@ -10,7 +10,7 @@ import time
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from stowage.site.qatlasd import Boot, judge_boot, judge_health
+from stowage.site.qatlasd import Boot, judge_boot, judge_health, judge_rest
 
 SPEC = {
     "url": {"type": "str", "required": True},
@@ -19,12 +19,11 @@ SPEC = {
     "buckets": {"type": "list", "elements": "str", "default": []},
     "public_endpoint": {"type": "str", "default": ""},
     "data_dir": {"type": "path", "required": True},
-    "fresh": {"type": "bool", "default": False},
     "timeout": {"type": "float", "default": 60},
 }
 # Debian's Python and nothing else: a module would have to bring the judgement along, which belongs on the controller.
 LOOK = r"""
-import json, subprocess, sys, urllib.error, urllib.request
+import collections, itertools, json, subprocess, sys, urllib.error, urllib.request
 
 def ask(url, method="GET"):
     try:
@@ -38,23 +37,33 @@ def ask(url, method="GET"):
 def run(*command):
     return subprocess.run(command, capture_output=True, text=True, errors="replace").stdout
 
+def ends(*command):
+    # The boot stands at the beginning, the last words at the end; a server of a year says 500,000 lines between them.
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="replace") as process:
+        first = list(itertools.islice(process.stdout, 400))
+        return [line.rstrip("\n") for line in first + list(collections.deque(process.stdout, 100))]
+
 url, endpoint = sys.argv[1:3]
 names = "LoadState,ActiveState,SubState,Result,ExecMainStatus,InvocationID"
 shown = run("systemctl", "show", "-p", names, "qatlasd.service")
 unit = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
-journal = ["journalctl", "--no-pager", "-q", "-o", "cat", "-n", "500"]
+journal = ["journalctl", "--no-pager", "-q", "-o", "cat"]
+started = ""
 if unit.get("InvocationID"):
+    # systemd's own line "Started ..." comes before all that the process says: while it is there, nothing was cut off.
+    fields = ["INVOCATION_ID=" + unit["InvocationID"], "MESSAGE_ID=39f53479d3a045ac8e11786248231fbf"]
+    started = run(*journal, "-n", "1", *fields)
     journal.append("_SYSTEMD_INVOCATION_ID=" + unit["InvocationID"])
 else:
-    journal += ["-u", "qatlasd.service"]
-seen = {"unit": unit, "health": ask(url + "/api/health"), "store": ""}
+    journal += ["-u", "qatlasd.service", "-n", "500"]
+seen = {"unit": unit, "health": ask(url + "/api/health"), "store": "", "whole": bool(started.strip())}
 if endpoint:
     store = ask(endpoint, "HEAD")
     if "code" in store:
         seen["store"] = f"the store at {endpoint} answers this host ({store['code']}): look at the key and the buckets"
     else:
         seen["store"] = f"the store at {endpoint} does not answer this host: {store['error']}"
-seen["journal"] = run(*journal).splitlines()
+seen["journal"] = ends(*journal)
 print("SEEN " + json.dumps(seen))
 """
 
@@ -77,22 +86,29 @@ class ActionModule(ActionBase):
             if verdict.state != "wait" or seconds > args["timeout"]:
                 break
             time.sleep(1)
-        result |= {"changed": False, "seconds": round(seconds, 1), "problems": []}
+        result |= {"changed": False, "seconds": round(seconds, 1), "problems": [], "boot_judged": False}
         if verdict.state != "good":
             host = (task_vars or {}).get("inventory_hostname", "the host")
             waited = f" (after {seconds:.0f} s)" if verdict.state == "wait" else ""
             result |= {"failed": True, "problems": [verdict.cause]}
             result["msg"] = (
                 f"qatlasd on {host} is not ready{waited}: {verdict.cause}; right: checks.rawstore.status ok at "
-                f"{args['url']}/api/health; mend: journalctl -u qatlasd on {host}, and stowage doctor for the store"
+                f"{args['url']}/api/health; fix: journalctl -u qatlasd on {host}, and stowage doctor for the store"
             )
             return result
-        if args["fresh"]:
-            result["problems"] = judge_boot(seen["journal"], self._boot(args))
+        # On every run: a boot that was wrong stays wrong until the next one, whatever the health page says.
+        boot = self._boot(args)
+        result["boot_judged"] = seen["whole"]
+        result["problems"] = judge_boot(seen["journal"], boot) if seen["whole"] else judge_rest(seen["journal"], boot)
         result["failed"] = bool(result["problems"])
-        result["msg"] = "; ".join(result["problems"]) or "checks.rawstore.status is ok"
+        result["msg"] = "checks.rawstore.status is ok"
+        if not seen["whole"]:
+            result["msg"] += "; its boot was not judged: the journal of its start is gone"
         if result["failed"]:
-            result["msg"] = f"qatlasd runs, but {result['msg']}; mend: journalctl -u qatlasd"
+            result["msg"] = (
+                f"qatlasd runs, but {'; '.join(result['problems'])}; fix: journalctl -u qatlasd, then "
+                "systemctl restart qatlasd once the cause is gone"
+            )
         return result
 
     def _look(self, args):

@@ -107,5 +107,20 @@ def test_a_program_that_ends_with_exit_code_0_fails_the_play_with_its_own_words(
         host.check_output("systemctl stop squatter")
     assert ended != 0
     assert "exit code 0, which means nothing here" in said
-    assert "listen tcp 172.29.82.11:4200: Address already in use" in said
+    assert "listen tcp 172.29.82.11:4200: bind: address already in use" in said
+    assert play("service")[0] == 0
+
+
+def test_a_program_that_keeps_files_in_a_local_folder_is_refused_by_every_run_not_only_the_one_that_started_it(host):
+    folder = "/etc/systemd/system/qatlasd.service.d"
+    host.check_output(f"mkdir -p {folder}")
+    host.check_output(f"printf '[Service]\\nEnvironment=QATLAS_DOTENV=/nowhere\\n' > {folder}/spoiled.conf")
+    host.check_output("systemctl daemon-reload && systemctl restart qatlasd")
+    try:
+        runs = [play("service"), play("service")]
+    finally:
+        host.check_output(f"rm -r {folder} && systemctl daemon-reload && systemctl restart qatlasd")
+    for ended, said in runs:
+        assert ended != 0
+        assert "it keeps files in a local folder instead of the store" in said
     assert play("service")[0] == 0

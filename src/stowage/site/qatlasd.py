@@ -18,6 +18,9 @@ State = Literal["good", "wait", "bad"]
 _S3_LINE = re.compile(r"raw store: S3 backend (?P<at>\S+)/(?P<bucket>[^/\s]+?)(?: \(presign via (?P<public>\S+)\))?$")
 _VERSIONING = re.compile(r"bucket versioning: (?:already enabled|enabled \(was: \"[^\"]*\"\))(?: on (?P<bucket>\S+))?$")
 _VERSIONING_FAILED = re.compile(r"bucket versioning: reconcile failed.*$")
+# The rest of such a line quotes the value that it could not read, which may be a secret.
+_UNREADABLE = re.compile(r"found \.env but could not load it path=\"?(?P<path>[^\s\"]+)")
+_LOCAL_BACKEND = "raw store: local backend"
 _CAUSE = re.compile(r"\b(?:Error|ERROR|WARN|panic)\b:?\s.*$")
 
 
@@ -92,9 +95,14 @@ def _store_cause(seen: Mapping[str, Any]) -> str:
 
 def last_words(seen: Mapping[str, Any]) -> str:
     """Return the last line of the journal that names a cause, or the last line at all."""
-    lines = _lines(seen)
+    lines = [_without_values(line) for line in _lines(seen)]
     found = [cause.group() for line in lines if (cause := _CAUSE.search(line))]
     return _short((found or lines or ["its journal is empty"])[-1])
+
+
+def _without_values(line: str) -> str:
+    found = _UNREADABLE.search(line)
+    return line[: found.end()] if found else line
 
 
 def judge_boot(lines: Sequence[str], boot: Boot) -> list[str]:
@@ -110,10 +118,15 @@ def judge_boot(lines: Sequence[str], boot: Boot) -> list[str]:
         One clause per fault; empty when all is as asked for.
     """
     problems = []
-    if not any(re.search(rf"loaded \.env path={re.escape(boot.env_file)}\"?$", line) for line in lines):
+    unreadable = next((found["path"] for line in lines if (found := _UNREADABLE.search(line))), None)
+    if unreadable:
+        problems.append(
+            f"it could not read {unreadable}: one of its values has a quote or a backslash that it takes amiss"
+        )
+    elif not any(re.search(rf"loaded \.env path={re.escape(boot.env_file)}\"?$", line) for line in lines):
         problems.append(f"it has not loaded {boot.env_file}")
     backend = [(number, found) for number, line in enumerate(lines) if (found := _S3_LINE.search(line))]
-    local = any("raw store: local backend" in line for line in lines)
+    local = any(_LOCAL_BACKEND in line for line in lines)
     if not boot.endpoint:
         return [*problems, *([] if local else ["it does not say that it keeps files in a local folder"])]
     if local:
@@ -134,6 +147,21 @@ def judge_boot(lines: Sequence[str], boot: Boot) -> list[str]:
     if locked and boot.data_dir and f"{boot.data_dir}/" not in lines[locked[-1]]:
         problems.append(f"its lock is not in {boot.data_dir}")
     return problems
+
+
+def judge_rest(lines: Sequence[str], boot: Boot) -> list[str]:
+    """Find what speaks against a server in a journal that has lost the beginning of this start.
+
+    Args:
+        lines: What is left of the journal of this start, oldest first.
+        boot: What is expected.
+
+    Returns:
+        One clause per fault that can still be read; that a line is missing means nothing here.
+    """
+    if boot.endpoint and any(_LOCAL_BACKEND in line for line in lines):
+        return ["it keeps files in a local folder instead of the store"]
+    return [_short(found.group()) for line in lines if (found := _VERSIONING_FAILED.search(line))]
 
 
 def _backend_problems(found: Sequence[re.Match[str]], boot: Boot) -> list[str]:

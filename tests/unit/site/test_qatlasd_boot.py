@@ -1,21 +1,13 @@
-"""The judgement of a running qatlasd: on plain data, and on the answers of the stub, started for real."""
+"""The judgement of a running qatlasd, on plain data; tests/contract/test_qatlasd_stub.py asks the programs."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import socket
-import subprocess
-import time
-import urllib.request
 
 import pytest
-from example_site import REPOSITORY
 
-from stowage.site.qatlasd import Boot, judge_boot, judge_health
+from stowage.site.qatlasd import Boot, judge_boot, judge_health, judge_rest
 
-STUB = REPOSITORY / "tests" / "doubles" / "qatlasd_stub"
 ENV = "/etc/quantum-atlas/.env"
 BUCKETS = ("qatlas-pdf", "qatlas-md", "qatlas-images")
 BOOT = Boot(ENV, "http://10.9.0.1:9000", BUCKETS, "https://s3.example.org", "/var/lib/quantum-atlas/pb_data")
@@ -114,83 +106,21 @@ def test_a_process_that_has_ended_with_0_is_bad_and_its_last_error_is_told():
     assert "listen tcp 127.0.0.1:4200: in use" in verdict.cause
 
 
-@pytest.fixture
-def stub(tmp_path):
-    """Start the stub with settings; the returned function gives its health, its output and its exit code."""
-    started = []
-
-    def start(**settings):
-        port = free_port()
-        (tmp_path / ".env").write_text("".join(f"{name}='{value}'\n" for name, value in settings.items()))
-        with (tmp_path / "log").open("w") as log:
-            process = subprocess.Popen(
-                [STUB, "serve", f"--http=127.0.0.1:{port}", f"--dir={tmp_path / 'pb_data'}"],
-                cwd=tmp_path,
-                env={"PATH": os.environ["PATH"], "QATLAS_PB_DATA_DIR": str(tmp_path / "pb_data")},
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        started.append(process)
-        return process, f"http://127.0.0.1:{port}"
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
+def test_what_the_program_could_not_read_is_named_without_the_value():
+    line = f"WARN found .env but could not load it path={ENV} error=\"unterminated quoted value 's3cret\\"
+    unit = {"LoadState": "loaded", "ActiveState": "inactive", "ExecMainStatus": "0"}
+    cause = judge_health({"unit": unit, "journal": [line]}).cause
+    assert f"could not load it path={ENV}" in cause
+    assert "s3cret" not in cause
+    problems = judge_boot([line, "raw store: local backend /var/lib/quantum-atlas/raw"], BOOT)
+    assert [problem.partition(":")[0] for problem in problems] == [
+        f"it could not read {ENV}",
+        "it keeps files in a local folder instead of the store",
+    ]
 
 
-def free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
-
-
-def health_of(url):
-    for _ in range(200):
-        try:
-            with urllib.request.urlopen(f"{url}/api/health", timeout=10) as answer:
-                return {"code": answer.status, "body": answer.read().decode()}
-        except OSError:
-            time.sleep(0.05)
-    pytest.fail(f"{url} does not answer")
-
-
-def test_the_stub_answers_200_while_its_store_is_down_and_is_not_called_ready(stub):
-    names = {f"QATLAS_S3_BUCKET_{kind}": f"b-{kind.lower()}" for kind in ("PDF", "MD", "IMAGES")}
-    keys = {"QATLAS_S3_ACCESS_KEY_ID": "a", "QATLAS_S3_SECRET_ACCESS_KEY": "s"}
-    _, url = stub(QATLAS_S3_ENDPOINT=f"http://127.0.0.1:{free_port()}", **names, **keys)
-    health = health_of(url)
-    assert health["code"] == 200
-    assert judge_health({"unit": RUNNING, "health": health}).state == "wait"
-
-
-def test_the_stub_on_a_local_folder_boots_as_expected_and_stops_on_sigint(stub, tmp_path):
-    process, url = stub()
-    assert judge_health({"unit": RUNNING, "health": health_of(url)}).state == "good"
-    process.send_signal(signal.SIGINT)
-    assert process.wait(10) == 0
-    said = (tmp_path / "log").read_text().splitlines()
-    assert judge_boot(said, Boot(str(tmp_path / ".env"), data_dir=str(tmp_path / "pb_data"))) == []
-
-
-def test_a_half_set_group_ends_the_stub_with_exit_code_0(stub, tmp_path):
-    process, _ = stub(QATLAS_S3_ENDPOINT="http://127.0.0.1:1", QATLAS_S3_BUCKET_PDF="b")
-    assert process.wait(10) == 0
-    assert "Error: after CLI flag overrides: object storage half-configured" in (tmp_path / "log").read_text()
-
-
-def test_the_one_bucket_of_older_releases_is_refused_by_every_command(stub):
-    process, _ = stub(QATLAS_S3_BUCKET="qatlas-raw")
-    assert process.wait(10) == 1
-
-
-def test_prune_of_the_stub_fails_with_exit_code_0_and_a_table_on_stdout(tmp_path):
-    names = ("ENDPOINT", "BUCKET_PDF", "BUCKET_MD", "BUCKET_IMAGES", "ACCESS_KEY_ID", "SECRET_ACCESS_KEY")
-    environment = {"PATH": os.environ["PATH"]} | {f"QATLAS_S3_{name}": "x" for name in names}
-    done = subprocess.run(
-        [STUB, "storage", "prune", "--yes"], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0
-    assert done.stdout.splitlines()[0].split() == ["KEY", "VERSION_ID", "SIZE", "AGE", "ACTION"]
-    assert "deleted: 2, failed: 1" in done.stderr
-    assert "Error: 1 versions failed to delete" in done.stderr
+def test_a_local_folder_is_told_from_what_is_left_of_a_journal():
+    assert judge_rest(["wiki: cache refreshed"], BOOT) == []
+    lines = ["raw store: local backend /var/lib/quantum-atlas/raw", "wiki: cache refreshed"]
+    assert judge_rest(lines, BOOT) == ["it keeps files in a local folder instead of the store"]
+    assert judge_rest(lines, Boot(ENV)) == []
