@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ansible import constants
 from ansible._internal._datatag._tags import Origin
 from ansible.errors import AnsibleActionFail, AnsibleError, AnsibleUndefinedVariable
 from ansible.plugins.action import ActionBase
 
 from stowage.errors import BadInputError
 from stowage.site.check import check_site, read_names
+from stowage.site.check_folder import FORMER
 from stowage.site.check_secrets import missing_secrets
 from stowage.site.model import FILES, STAND_IN, Failure, Rules, Secret, Site, with_host_secrets
 from stowage.site.names import known_names, load_mapping
@@ -28,6 +31,7 @@ SPEC = {
     "together": {"type": "list", "elements": "list", "default": []},
     "fail": {"type": "bool", "default": True},
 }
+_OF_ANSIBLE = ("group_vars", "host_vars", "vars_plugins")
 _UNDEFINED = re.compile(r"'(\w+)' is undefined")
 
 
@@ -72,7 +76,8 @@ class ActionModule(ActionBase):
             origins[host] = {str(name): place for name in of_site if (place := _origin(name, of_site[name]))}
         named = {path for values in hosts.values() for name in FILES if isinstance(path := values.get(name), str)}
         absent = frozenset(path for path in named if path and not Path(path).is_file())
-        return Site(_inventory(task_vars), groups, hosts, origins, failures, written, absent)
+        folder, files = _inventory_folder(task_vars)
+        return Site(_inventory(task_vars), groups, hosts, origins, failures, written, absent, folder, files)
 
     def _values(self, raw: dict[str, Any], names: list[str], rules: Rules) -> tuple[dict[str, Any], dict[str, Failure]]:
         templar = self._templar.copy_with_new_env(available_variables=raw)
@@ -141,6 +146,25 @@ def _short(path: str) -> str:
 def _inventory(task_vars: Mapping[str, Any]) -> str:
     sources = [str(source) for source in task_vars.get("ansible_inventory_sources") or []]
     return _short(sources[0]) if sources else "the inventory"
+
+
+def _inventory_folder(task_vars: Mapping[str, Any]) -> tuple[str, dict[str, bool]]:
+    """Return the folder of the first source, and what Ansible reads in it or earlier versions laid there."""
+    sources = [Path(source) for source in task_vars.get("ansible_inventory_sources") or [] if Path(source).exists()]
+    if not sources:
+        return "", {}
+    folder = sources[0] if sources[0].is_dir() else sources[0].parent
+    tops = [folder] if sources[0].is_dir() else [folder / name for name in FORMER]
+    return str(folder), {
+        str(path.relative_to(folder)): os.access(path, os.X_OK) for top in tops for path in _read_by_ansible(top)
+    }
+
+
+def _read_by_ansible(folder: Path) -> Iterator[Path]:
+    ignored = tuple(constants.INVENTORY_IGNORE_EXTS)
+    for path, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in _OF_ANSIBLE]
+        yield from (Path(path) / name for name in files if not name.startswith(".") and not name.endswith(ignored))
 
 
 def _plain(value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from stowage.site.check_app import READ as READ_OF_APP
 from stowage.site.check_app import check_qatlasd, check_services
 from stowage.site.check_edges import check_edges
+from stowage.site.check_folder import DESTINATIONS, check_folder
 from stowage.site.check_names import check_files, check_names, check_placeholders, check_together, check_unresolved
 from stowage.site.check_secrets import check_secrets
 from stowage.site.check_storages import check_admin_key, check_storages
@@ -12,6 +13,7 @@ from stowage.site.check_store import check_buckets, check_driver, check_endpoint
 from stowage.site.model import Problem, Rules, Site
 
 CHECKS = (
+    check_folder,
     check_groups,
     check_placeholders,
     check_secrets,
@@ -54,6 +56,7 @@ def read_names(rules: Rules) -> frozenset[str]:
     return (
         READ
         | READ_OF_APP
+        | set(DESTINATIONS)
         | {name for name in rules.known if name.endswith("_endpoint")}
         | {name for group in rules.together for name in group}
         | {name for secret in rules.secrets for name in (secret.name, *secret.used_by)}

@@ -110,6 +110,9 @@ class Site:
         failures: Host name to variable name to why there is no value.
         absent_files: Paths in ``FILES`` variables that are not there on the controller.
         written: Host name to variable name to the value as it stands in the file, before templates are worked out.
+        inventory_path: Absolute path of the inventory's folder; empty when it has none.
+        inventory_files: Files that Ansible would read as hosts, relative to that folder, each with whether it may be
+            run.
     """
 
     inventory: str
@@ -119,6 +122,8 @@ class Site:
     failures: Mapping[str, Mapping[str, Failure]] = field(default_factory=dict)
     written: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     absent_files: frozenset[str] = frozenset()
+    inventory_path: str = ""
+    inventory_files: Mapping[str, bool] = field(default_factory=dict)
 
     def value(self, host: str, name: str) -> Any:
         """Return the value of a variable, ``None`` when it is missing."""
