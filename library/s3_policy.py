@@ -10,7 +10,9 @@ short_description: Make policies of an S3 store say what they should
 description:
   - Stores a policy document under a name, or removes it.
   - Two documents are the same when they mean the same. Order, a scalar against a list of one, the case of action names,
-    empty fields that a server adds and the spellings of a principal make no difference.
+    empty fields that a server adds, the document's C(Id) and the spellings of a principal make no difference.
+  - What is compared is what is sent, so booleans and numbers of conditions go as text and single values as lists.
+  - C(NotAction), C(NotResource) and C(NotPrincipal) are refused where the server would store them and not obey them.
   - Before the document is sent, its form and each action name are checked against what the store's kind of server
     accepts, and the error names the nearest right spelling. After it was sent it is read back.
 options:
@@ -46,7 +48,9 @@ options:
     choices: [present, absent]
     default: present
   unknown_actions:
-    description: V(allow) sends the document as it is, for a server that is newer than the list of names in this module.
+    description:
+      - V(allow) sends action names that are not in this module's list, for a server that is newer than it.
+      - All else of the document is checked in any case.
     type: str
     choices: [refuse, allow]
     default: refuse

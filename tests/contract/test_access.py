@@ -69,6 +69,69 @@ def test_a_policy_changed_by_somebody_else_is_found_shown_and_mended(server: Ser
     assert not run("s3_policy", wanted)["changed"]
 
 
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"Bool": {"aws:SecureTransport": False}},
+        {"NumericLessThan": {"s3:max-keys": 10}},
+        {"StringEquals": {"s3:prefix": ""}},
+        {"StringEquals": {"s3:prefix": ["docs/", ""]}},
+    ],
+    ids=["boolean", "number", "empty", "list"],
+)
+def test_values_of_conditions_are_stored_as_they_are_compared(
+    server: Server, name: str, condition: dict[str, Any]
+) -> None:
+    statement = {
+        "Effect": "Allow",
+        "Action": "s3:ListBucket",
+        "Resource": "arn:aws:s3:::some-bucket",
+        "Condition": condition,
+    }
+    wanted = options(server, name=name, document={"Version": "2012-10-17", "Statement": statement})
+    assert run("s3_policy", wanted)["changed"]
+    assert not run("s3_policy", wanted)["changed"]
+
+
+def test_a_percent_sign_in_a_resource_survives(server: Server, name: str) -> None:
+    resource = "arn:aws:s3:::some-bucket/a%2Fb%252Fc+d/*"
+    statement = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": resource}
+    wanted = options(server, name=name, document={"Version": "2012-10-17", "Statement": [statement]})
+    assert run("s3_policy", wanted)["changed"]
+    assert not run("s3_policy", wanted)["changed"]
+    (found,) = run("s3_policy_info", options(server, names=[name]))["policies"]
+    assert found["document"]["Statement"][0]["Resource"] == [resource]
+
+
+def test_the_label_of_a_policy_is_no_change(server: Server, name: str) -> None:
+    wanted = document("s3:GetObject")
+    run("s3_policy", options(server, name=name, document=wanted))
+    assert not run("s3_policy", options(server, name=name, document={**wanted, "Id": "mine"}))["changed"]
+    other = document("s3:PutObject")
+    assert run("s3_policy", options(server, name=name, document={**other, "Id": "mine"}))["changed"]
+    assert not run("s3_policy", options(server, name=name, document={**other, "Id": "mine"}))["changed"]
+
+
+@pytest.mark.parametrize("field", ["NotAction", "NotResource", "NotPrincipal"])
+def test_seaweedfs_is_not_given_what_it_would_not_do(weed: Server, name: str, field: str) -> None:
+    statement = dict(document("s3:GetObject")["Statement"][0])
+    statement[field] = statement.pop(field.removeprefix("Not"), "*")
+    wanted = options(weed, name=name, document={"Version": "2012-10-17", "Statement": [statement]})
+    for check in (True, False):
+        with pytest.raises(ModuleFailedError, match=f"SeaweedFS takes {field} and does not"):
+            run("s3_policy", wanted, check=check)
+    assert run("s3_policy_info", options(weed, names=[name]))["policies"] == []
+
+
+def test_seaweedfs_takes_the_opposite_of_an_action_itself_and_drops_it(weed: Server, name: str) -> None:
+    driver = connect("iam", weed.settings)
+    deny = {"Effect": "Deny", "NotAction": ["s3:GetObject"], "Resource": ["arn:aws:s3:::a/*"]}
+    driver.put_policy(name, {"Version": "2012-10-17", "Statement": [deny]})
+    stored = driver.policy(name)
+    assert stored
+    assert stored["Statement"] == [{"Effect": "Deny", "Action": "", "Resource": "arn:aws:s3:::a/*"}]
+
+
 def test_a_misspelled_action_is_refused_with_the_right_name_and_nothing_is_stored(server: Server, name: str) -> None:
     with pytest.raises(ModuleFailedError, match="right: s3:GetObject") as caught:
         run("s3_policy", options(server, name=name, document=document("s3:GetObjekt")))

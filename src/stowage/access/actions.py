@@ -97,6 +97,7 @@ class ActionRules:
         star_is_s3: Whether ``*`` is stored as ``s3:*``.
         single_family: Whether the actions of one statement must share their prefix.
         bare_star_resource: Whether ``*`` alone is a resource; RustFS and MinIO want ``arn:aws:s3:::*`` (seen live).
+        ignored_fields: Fields of a statement that the server takes with a 200 and then drops, or does not look at.
     """
 
     server: str
@@ -106,6 +107,7 @@ class ActionRules:
     star_is_s3: bool = False
     single_family: bool = False
     bare_star_resource: bool = True
+    ignored_fields: frozenset[str] = frozenset()
 
     def known_spelling(self, action: str) -> str:
         """The server's own spelling of an action that differs at most in case; else the action unchanged."""
@@ -126,6 +128,8 @@ RUSTFS = ActionRules(
 )
 MINIO = ActionRules("MinIO", MINIO_S3, case_sensitive=True, bare_star_resource=False)
 AWS = ActionRules("IAM", AWS_S3)
+# SeaweedFS 4.48 stores NotAction as an empty Action and keeps NotResource without looking at it (docs/quirks.md).
+SEAWEEDFS = ActionRules("SeaweedFS", AWS_S3, ignored_fields=frozenset({"NotAction", "NotResource", "NotPrincipal"}))
 
 
 def complaint(action: str, rules: ActionRules) -> str | None:  # noqa: PLR0911

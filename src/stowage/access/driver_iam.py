@@ -11,9 +11,10 @@ import contextlib
 import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from stowage import errors
-from stowage.access.actions import AWS
+from stowage.access.actions import AWS, SEAWEEDFS, ActionRules
 from stowage.access.model import AccessKey, Credentials, Document, ServerInfo, Target, User
 from stowage.s3.connection import S3Settings, engine_errors, iam_client, s3_client
 
@@ -30,17 +31,27 @@ class IamDriver:
 
     name = "iam"
     features: frozenset[str] = frozenset()
-    actions = AWS
 
     def __init__(self, settings: S3Settings) -> None:
         self._settings = settings
         self._client: IAMClient | None = None
         self._arns: dict[str, str] | None = None
+        self._server = ""
+
+    @property
+    def actions(self) -> ActionRules:
+        """AWS's own rules, or SeaweedFS's once an answer said that it comes from there."""
+        return SEAWEEDFS if self._server.lower().startswith("seaweedfs") else AWS
 
     @property
     def _iam(self) -> IAMClient:
-        self._client = self._client or iam_client(self._settings)
+        if self._client is None:
+            self._client = iam_client(self._settings)
+            self._client.meta.events.register("after-call.iam", self._heard)
         return self._client
+
+    def _heard(self, http_response: Any, **_named: Any) -> None:
+        self._server = http_response.headers.get("Server") or self._server
 
     @contextlib.contextmanager
     def _doing(self, doing: str) -> Iterator[None]:
@@ -80,9 +91,8 @@ class IamDriver:
     def _document(self, name: str, arn: str) -> Document:
         with self._doing(f"read policy {name}"):
             version = self._iam.get_policy(PolicyArn=arn)["Policy"].get("DefaultVersionId", "v1")
-            document: Any = self._iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
-        made: Document = json.loads(document) if isinstance(document, str) else document
-        return made
+            text: Any = self._iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
+        return decoded_document(text)
 
     def put_policy(self, name: str, document: Document) -> None:
         """See :class:`stowage.access.model.AccessDriver`."""
@@ -244,3 +254,14 @@ class IamDriver:
         product, _, rest = server.partition(" ")
         version = rest.split()[-1] if rest else product.partition("/")[2] or None
         return ServerInfo(product.partition("/")[0].lower() or "unknown", version, ready=True)
+
+
+def decoded_document(text: str) -> Document:
+    """A policy document as an IAM answer holds it: percent-encoded by AWS, plain by SeaweedFS.
+
+    JSON begins with a brace and its percent-encoding never does, so a ``%2F`` that belongs to a resource is told apart
+    from one of the transport.
+    """
+    plain = text if text.lstrip().startswith("{") else unquote(text)
+    made: Document = json.loads(plain)
+    return made

@@ -76,7 +76,10 @@ class AccessDriver(Protocol):
 
     name: str
     features: frozenset[str]
-    actions: ActionRules
+
+    @property
+    def actions(self) -> ActionRules:
+        """What the server accepts in a policy, as far as it is known by now."""
 
     def policies(self) -> dict[str, Document]:
         """All policies that people made or may change, by name."""

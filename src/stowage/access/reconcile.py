@@ -42,14 +42,16 @@ def reconcile_policy(
     """
     checked_name(name, "policy")
     wanted = None if document is None else rules_of_policies.parsed(document, name)
-    if wanted is not None and spelling:
-        rules_of_policies.check(wanted, name, driver.actions)
-    differences = rules_of_policies.plan_policy(driver.policy(name), wanted, driver.actions)
+    # Asked first: by its answer an IAM server may be known, and with it the rules.
+    current = driver.policy(name)
+    if wanted is not None:
+        rules_of_policies.check(wanted, name, driver.actions, spelling=spelling)
+    differences = rules_of_policies.plan_policy(current, wanted, driver.actions)
     if differences and not check:
         if wanted is None:
             driver.remove_policy(name)
         else:
-            driver.put_policy(name, wanted)
+            driver.put_policy(name, rules_of_policies.sendable(wanted, driver.actions))
         _read_back(driver, name, wanted)
     state = None if wanted is None else rules_of_policies.canonical(wanted, driver.actions)
     return Outcome(name, differences, {"state": "absent" if wanted is None else "present", "document": state})

@@ -169,8 +169,15 @@ def s3_client(settings: S3Settings, *, pool_size: int = 10) -> S3Client:
 
 
 def iam_client(settings: S3Settings) -> IAMClient:
-    """A boto3 IAM client against the store's own endpoint (SeaweedFS, Ceph) or AWS."""
+    """A boto3 IAM client against the store's own endpoint (SeaweedFS, Ceph) or AWS.
+
+    Policy documents of its answers are text as the server sent it: botocore's own decoding takes percent signs away
+    also where the server, as SeaweedFS, had added none.
+    """
+    from botocore.handlers import json_decode_policies  # noqa: PLC0415
+
     client: IAMClient = _client("iam", settings, 4)
+    client.meta.events.unregister("after-call.iam", json_decode_policies)
     return client
 
 

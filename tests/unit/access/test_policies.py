@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import copy
+import json
 import random
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stowage import errors
-from stowage.access.actions import AWS, MINIO, RUSTFS, RUSTFS_S3, complaint, nearest
-from stowage.access.policies import canonical, check, parsed, plan_policy
+from stowage.access.actions import AWS, MINIO, RUSTFS, RUSTFS_S3, SEAWEEDFS, complaint, nearest
+from stowage.access.driver_iam import decoded_document
+from stowage.access.policies import canonical, check, parsed, plan_policy, sendable
 
 DOCUMENT: dict[str, Any] = {
     "Version": "2012-10-17",
@@ -35,7 +38,23 @@ statements = st.fixed_dictionaries(
         "Action": st.lists(names, min_size=1, max_size=6, unique=True),
         "Resource": st.lists(st.sampled_from(["arn:aws:s3:::a", "arn:aws:s3:::b/*"]), min_size=1, unique=True),
     },
-    optional={"Sid": st.text("ABC", min_size=1, max_size=3)},
+    optional={
+        "Sid": st.text("ABC", min_size=1, max_size=3),
+        "Condition": st.dictionaries(
+            st.sampled_from(["StringEquals", "Bool", "NumericLessThan"]),
+            st.dictionaries(
+                st.sampled_from(["s3:prefix", "aws:SecureTransport", "AWS:Referer"]),
+                st.one_of(
+                    st.booleans(),
+                    st.integers(0, 99),
+                    st.sampled_from(["", "x", "%2F"]),
+                    st.lists(st.sampled_from(["", "x", True, 7]), min_size=1, max_size=3),
+                ),
+                min_size=1,
+            ),
+            max_size=2,
+        ),
+    },
 )
 documents = st.builds(
     lambda many: {"Version": "2012-10-17", "Statement": many}, st.lists(statements, min_size=1, max_size=4)
@@ -221,3 +240,98 @@ def test_a_good_document_passes_on_every_server() -> None:
 def test_text_that_is_no_json_is_refused_in_one_line() -> None:
     with pytest.raises(errors.BadInputError, match="policy p: document is not JSON"):
         parsed("{", "p")
+
+
+@given(documents)
+def test_what_is_sent_is_what_is_compared(document: dict[str, Any]) -> None:
+    for rules in (AWS, MINIO, RUSTFS):
+        assert canonical(sendable(document, rules), rules) == canonical(document, rules)
+        assert sendable(sendable(document, rules), rules) == sendable(document, rules)
+
+
+@given(documents)
+def test_what_is_sent_holds_lists_of_text_and_nothing_else(document: dict[str, Any]) -> None:
+    document["Statement"] = document["Statement"][0]
+    (statement,) = sendable(document, RUSTFS)["Statement"]
+    values = [values for tests in statement.get("Condition", {}).values() for values in tests.values()]
+    for one in (statement["Action"], statement["Resource"], *values):
+        assert isinstance(one, list)
+        assert one
+        assert all(type(value) is str for value in one)
+
+
+def test_a_name_that_is_compared_without_case_is_sent_as_it_was_written() -> None:
+    statement = {
+        "Effect": "Allow",
+        "Action": ["s3:getobject", "iam:CreateUser"],
+        "Condition": {"Bool": {"aws:SecureTransport": False}},
+    }
+    (sent,) = sendable({"Version": "2012-10-17", "Statement": statement}, AWS)["Statement"]
+    assert sent["Action"] == ["iam:CreateUser", "s3:GetObject"]
+    assert sent["Condition"] == {"Bool": {"aws:SecureTransport": ["false"]}}
+
+
+def conditioned(value: Any) -> dict[str, Any]:
+    statement = {**DOCUMENT["Statement"][1], "Condition": {"StringEquals": {"s3:prefix": value}}}
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+def test_an_empty_text_is_a_value_of_a_condition() -> None:
+    assert plan_policy(conditioned(""), conditioned([""]), AWS) == []
+    assert plan_policy(conditioned(["", "a"]), conditioned(["a"]), AWS)
+    assert sendable(conditioned(""), AWS)["Statement"][0]["Condition"] == {"StringEquals": {"s3:prefix": [""]}}
+
+
+def test_the_label_of_a_document_is_no_difference() -> None:
+    assert plan_policy(DOCUMENT, {**DOCUMENT, "Id": "mine"}, AWS) == []
+
+
+@pytest.mark.parametrize("value", [[], None, {"a": "b"}, [None]])
+def test_a_condition_without_a_value_is_refused(value: Any) -> None:
+    with pytest.raises(errors.BadInputError, match="StringEquals of s3:prefix needs text"):
+        check(conditioned(value), "p", AWS)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"Condition": ["x"]}, "Condition must be operators"),
+        ({"Condition": {"StringEquals": "x"}}, "Condition must be operators"),
+        ({"Condition": {"Bool": {"aws:a": True, "AWS:A": False}}}, "Bool names aws:a twice"),
+        ({"Action": {"s3:GetObject": True}}, "Action must be text or a list of texts"),
+        ({"Resource": [7]}, "Resource must be text or a list of texts"),
+    ],
+)
+def test_a_field_of_the_wrong_kind_is_refused_in_one_line(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(errors.BadInputError, match=words):
+        check({"Version": "2012-10-17", "Statement": [{**DOCUMENT["Statement"][1], **change}]}, "p", AWS)
+
+
+@pytest.mark.parametrize("spelling", [True, False])
+@pytest.mark.parametrize("field", ["NotAction", "NotResource"])
+def test_a_field_that_the_server_drops_is_refused_before_it_is_sent(field: str, spelling: bool) -> None:
+    statement = dict(DOCUMENT["Statement"][1])
+    statement[field] = statement.pop(field.removeprefix("Not"))
+    document = {"Version": "2012-10-17", "Statement": [statement]}
+    check(document, "p", AWS, spelling=spelling)
+    with pytest.raises(errors.BadInputError, match=f"SeaweedFS takes {field} and does not do what it says"):
+        check(document, "p", SEAWEEDFS, spelling=spelling)
+
+
+def test_an_unknown_action_may_be_allowed_and_all_else_is_still_checked() -> None:
+    newer = {"Effect": "Allow", "Action": "s3:NewThing", "Resource": "arn:aws:s3:::a"}
+    check({"Version": "2012-10-17", "Statement": [newer]}, "p", RUSTFS, spelling=False)
+    with pytest.raises(errors.BadInputError, match="Version is None"):
+        check({"Statement": [newer]}, "p", RUSTFS, spelling=False)
+
+
+def test_a_field_that_stands_twice_is_refused() -> None:
+    with pytest.raises(errors.BadInputError, match="Effect stands twice in one object"):
+        parsed('{"Statement": [{"Effect": "Deny", "Effect": "Allow"}]}', "p")
+
+
+@given(st.text())
+def test_a_document_is_decoded_as_often_as_it_was_encoded(key: str) -> None:
+    document = {"Resource": f"arn:aws:s3:::a/{key}"}
+    plain = json.dumps(document)
+    assert decoded_document(plain) == decoded_document(quote(plain)) == document
