@@ -25,6 +25,20 @@ def test_scenario_goes_from_bare_hosts_to_verified_and_destroyed(scenario):
         "ANSIBLE_FORCE_COLOR": "0",
         "PY_COLORS": "0",
         "NO_COLOR": "1",
+        # Hosts of several scenarios have the same names, and two scenarios run at a time.
+        "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(ROOT / ".cache" / f"facts-{scenario}"),
     }
-    done = subprocess.run(["molecule", "test", "-s", scenario], cwd=ROOT, env=environment, timeout=1500, check=False)
-    assert done.returncode == 0, f"molecule test -s {scenario} ended with {done.returncode}; its output stands above"
+    log = ROOT / ".lab" / "molecule" / f"{scenario}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w") as output:
+        done = subprocess.run(
+            ["molecule", "test", "-s", scenario],
+            cwd=ROOT,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            timeout=2400,
+            check=False,
+        )
+    said = log.read_text(errors="replace")
+    assert done.returncode == 0, f"molecule test -s {scenario} ended with {done.returncode}:\n{said[-30000:]}"
