@@ -41,17 +41,25 @@ setup: ## install packages and the virtual environment for development
 lint: setup ## ruff, mypy, yamllint, ansible-lint, shellcheck
 	@scripts/lint
 
+.PHONY: format
+format: setup ## write Python the way the linters want it
+	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --quiet --fix .
+
+.PHONY: hooks
+hooks: setup ## check each commit before it is made
+	@$(BIN)/pre-commit install
+
 .PHONY: unit
-unit: setup ## tests without a network
-	@$(BIN)/pytest tests/unit
+unit: setup ## tests without a network (K=part-of-a-name)
+	@$(BIN)/pytest tests/unit $(if $(K),-k '$(K)')
 
 .PHONY: service-test
-service-test: setup ## tests of the file service against real PostgreSQL, Redis and S3
-	@$(BIN)/pytest service/tests
+service-test: setup ## tests of the file service against real PostgreSQL, Redis and S3 (K=...)
+	@$(BIN)/pytest service/tests $(if $(K),-k '$(K)')
 
 .PHONY: contract
-contract: setup ## tests against real S3 servers
-	@$(BIN)/pytest tests/contract
+contract: setup ## tests against real S3 servers (K=...)
+	@$(BIN)/pytest tests/contract $(if $(K),-k '$(K)')
 
 .PHONY: molecule
 molecule: setup ## a Molecule scenario from bare hosts to destroy (SCENARIO=default)
