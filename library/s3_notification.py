@@ -77,7 +77,12 @@ options:
         description: Only keys that end so.
         type: str
   mode:
-    description: V(exact) takes other bindings away and names them in a warning; V(at_least) keeps them.
+    description:
+      - V(exact) takes other bindings away and names them in a warning.
+      - V(at_least) keeps them, those of other kinds (topics, functions) and of foreign queues as they are. Where one of
+        them is a rule that this server would not take again, nothing is changed and the call fails.
+      - Bindings to the same target that overlap are made one in both modes, so that no event is sent twice. An overlap
+        that can not be cut out, as that of a prefix with a suffix, is refused.
     type: str
     choices: [exact, at_least]
     default: exact

@@ -40,6 +40,7 @@ from double_admin import Access, RefusedError
 from stowage.s3.connection import S3Settings
 
 _ADMIN = "/rustfs/admin/v3/"
+_ARN_TAGS = ("Queue", "Topic", "CloudFunction")
 _PASSED_ON = re.compile(r"^(content-(type|md5|encoding|disposition|language)|range|if-.*|cache-control|x-amz-.*)$")
 _NOT_PASSED_ON = {"x-amz-date", "x-amz-content-sha256", "x-amz-security-token"}
 
@@ -233,7 +234,7 @@ class Handler(BaseHTTPRequestHandler):
             return self._answer(200, self.double.notifications.get(bucket, empty), {"Content-Type": "application/xml"})
         # As beta.5: stored first, looked at after; a target that does not exist is accepted and never served.
         self.double.notifications[bucket] = body
-        arns = [one.text or "" for one in ET.fromstring(body).iter() if one.tag.endswith("}Queue")]
+        arns = [one.text or "" for one in ET.fromstring(body).iter() if one.tag.rpartition("}")[2] in _ARN_TAGS]
         if any(not re.match(r"^arn:rustfs:sqs:[^:]*:[^:]+:[^:]+$", arn) for arn in arns):
             raise RefusedError(400, "InvalidArgument", "invalid ARN")
         return self._answer(200, b"")
@@ -261,7 +262,7 @@ class Handler(BaseHTTPRequestHandler):
         stored = self.double.notifications.get(bucket)
         for rule in ET.fromstring(stored) if stored else []:
             texts = [(one.tag.rpartition("}")[2], one.text or "") for one in rule.iter()]
-            arn = next(text for tag, text in texts if tag == "Queue")
+            arn = next(text for tag, text in texts if tag in _ARN_TAGS)
             events = [text for tag, text in texts if tag == "Event"]
             values = dict(zip(_texts(texts, "Name"), _texts(texts, "Value"), strict=True))
             fits = any(name == one or (one.endswith("*") and name.startswith(one[:-1])) for one in events)

@@ -7,6 +7,7 @@ import secrets
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from modules import ModuleFailedError, connection, run
 from servers import Server
 from sink import Sink
@@ -109,7 +110,7 @@ def test_exact_names_what_is_lost_and_at_least_keeps_it(notifying: Server, bucke
         "QueueConfigurations": [
             {
                 "QueueArn": arn(notifying),
-                "Events": ["s3:ObjectCreated:*"],
+                "Events": ["s3:ObjectAccessed:Get"],
                 "Filter": {"Key": {"FilterRules": [{"Name": "prefix", "Value": "foreign/"}]}},
             }
         ]
@@ -122,6 +123,55 @@ def test_exact_names_what_is_lost_and_at_least_keeps_it(notifying: Server, bucke
     assert [one["prefix"] for one in exact["lost"]] == ["foreign/"]
     assert "foreign/" in exact["diff"][0]["before"]
     assert not run("s3_notification", options(notifying, bucket))["changed"]
+
+
+def put_rules(server: Server, bucket: str, **lists: list[dict[str, Any]]) -> None:
+    rules: Any = lists
+    s3_client(server.settings).put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=rules)
+
+
+def test_overlapping_rules_are_made_one_and_an_event_is_sent_once(notifying: Server, bucket: str, sink: Sink) -> None:
+    inside = {"Key": {"FilterRules": [{"Name": "prefix", "Value": "in/"}]}}
+    narrow = {"QueueArn": arn(notifying), "Events": ["s3:ObjectCreated:*"], "Filter": inside}
+    put_rules(notifying, bucket, QueueConfigurations=[narrow])
+    wanted = options(notifying, bucket, mode="at_least")
+    answer = run("s3_notification", wanted)
+    assert (answer["changed"], len(answer["bindings"]), answer["lost"]) == (True, 1, [])
+    assert not run("s3_notification", wanted)["changed"]
+    client = s3_client(notifying.settings)
+    client.put_object(Bucket=bucket, Key="in/a", Body=b"x")
+    client.put_object(Bucket=bucket, Key="last", Body=b"x")
+    assert sink.wait_for(lambda one: one.get("Key") == f"{bucket}/last")
+    assert len([one for one in sink.events if one.get("Key") == f"{bucket}/in/a"]) == 1
+
+
+def test_rules_of_others_that_rustfs_would_refuse_stay_as_they_are(telling: Server) -> None:
+    name = f"notify-{secrets.token_hex(4)}"
+    run("s3_bucket", {**connection(telling.settings, telling.driver), "name": name})
+    topic = {"TopicArn": "arn:aws:sns:eu-west-1:123456789012:all", "Events": ["s3:ObjectCreated:*"]}
+    with pytest.raises(ClientError):
+        put_rules(telling, name, TopicConfigurations=[topic])
+    wanted = options(telling, name, mode="at_least")
+    for check in (True, False):
+        with pytest.raises(ModuleFailedError, match=f"rule to {topic['TopicArn']}") as caught:
+            run("s3_notification", wanted, check=check)
+        assert caught.value.answer["kind"] == "refused"
+    found = s3_client(telling.settings).get_bucket_notification_configuration(Bucket=name)
+    assert [one["TopicArn"] for one in found["TopicConfigurations"]] == [topic["TopicArn"]]
+    answer = run("s3_notification", options(telling, name))
+    assert [one["kind"] for one in answer["lost"]] == ["TopicConfigurations"]
+
+
+def test_a_topic_to_a_target_of_the_server_is_kept_and_not_doubled(telling: Server) -> None:
+    name = f"notify-{secrets.token_hex(4)}"
+    run("s3_bucket", {**connection(telling.settings, telling.driver), "name": name})
+    put_rules(telling, name, TopicConfigurations=[{"TopicArn": arn(telling), "Events": ["s3:ObjectRemoved:*"]}])
+    wanted = options(telling, name, mode="at_least")
+    assert run("s3_notification", wanted)["changed"]
+    assert not run("s3_notification", wanted)["changed"]
+    found = s3_client(telling.settings).get_bucket_notification_configuration(Bucket=name)
+    assert [one["Events"] for one in found["TopicConfigurations"]] == [["s3:ObjectRemoved:*"]]
+    assert [one["Events"] for one in found["QueueConfigurations"]] == [["s3:ObjectCreated:*"]]
 
 
 def test_a_binding_removed_by_somebody_else_comes_back(notifying: Server, bucket: str) -> None:

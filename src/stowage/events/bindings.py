@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from stowage import errors
 from stowage.access.model import Target
-from stowage.outcome import Difference
 
 Mode = Literal["exact", "at_least"]
 
@@ -32,9 +31,9 @@ EVENT_NAMES = frozenset(_EVENT_NAMES.split())
 # What operators write for short, as the peer's command line does.
 _SHORT = {"put": "s3:ObjectCreated:*", "delete": "s3:ObjectRemoved:*", "get": "s3:ObjectAccessed:*"}
 _ARN = re.compile(r"^arn:([a-z]+):sqs:([^:]*):([^:]+):([^:]+)$", re.IGNORECASE)
-_KINDS = ("QueueConfigurations", "TopicConfigurations", "LambdaFunctionConfigurations")
+QUEUES = "QueueConfigurations"
 _ARN_FIELD = {
-    "QueueConfigurations": "QueueArn",
+    QUEUES: "QueueArn",
     "TopicConfigurations": "TopicArn",
     "LambdaFunctionConfigurations": "LambdaFunctionArn",
 }
@@ -42,17 +41,30 @@ _ARN_FIELD = {
 
 @dataclass(frozen=True, order=True)
 class Binding:
-    """One rule: these events of keys with that prefix and suffix go to that target."""
+    """One rule: these events of keys with that prefix and suffix go to that target.
+
+    Args:
+        arn: Of the target.
+        events: Their names.
+        prefix: Keys begin so.
+        suffix: Keys end so.
+        kind: The list of the configuration in which it stands.
+        raw: As the server holds it, with its ``Id``; written back unchanged while the rule is kept.
+    """
 
     arn: str
     events: tuple[str, ...]
     prefix: str = ""
     suffix: str = ""
+    kind: str = QUEUES
+    raw: dict[str, Any] | None = field(default=None, compare=False, repr=False)
 
     def shown(self) -> dict[str, Any]:
         """Plain data, without what is empty."""
         made: dict[str, Any] = {"arn": self.arn, "events": list(self.events)}
-        return {**made, **{key: value for key, value in (("prefix", self.prefix), ("suffix", self.suffix)) if value}}
+        kind = "" if self.kind == QUEUES else self.kind
+        more = (("prefix", self.prefix), ("suffix", self.suffix), ("kind", kind))
+        return {**made, **{key: value for key, value in more if value}}
 
 
 def normal_arn(arn: str) -> str:
@@ -75,10 +87,11 @@ def normal_arn(arn: str) -> str:
 
 def same_target(one: str, other: str) -> bool:
     """Whether two ARNs name the same target: the region plays no part in it (facts/rustfs.md 4.2)."""
-    return _without_region(one) == _without_region(other)
+    return without_region(one) == without_region(other)
 
 
-def _without_region(arn: str) -> tuple[str, ...]:
+def without_region(arn: str) -> tuple[str, ...]:
+    """The parts of an ARN by which targets are told apart."""
     parts = arn.split(":")
     return (*parts[:3], *parts[4:])
 
@@ -102,28 +115,51 @@ def binding(arn: str, events: Iterable[str], prefix: str = "", suffix: str = "")
 def parsed(configuration: Mapping[str, Any]) -> list[Binding]:
     """The bindings in a bucket's notification configuration, as boto3 returns it."""
     found = []
-    for kind in _KINDS:
+    for kind, arn_field in _ARN_FIELD.items():
         for one in configuration.get(kind) or []:
             rules = {
                 str(rule["Name"]).lower(): rule["Value"]
                 for rule in one.get("Filter", {}).get("Key", {}).get("FilterRules", [])
             }
-            arn = str(one[_ARN_FIELD[kind]])
             events = tuple(sorted(one.get("Events", [])))
-            found.append(Binding(arn, events, rules.get("prefix", ""), rules.get("suffix", "")))
+            prefix, suffix = rules.get("prefix", ""), rules.get("suffix", "")
+            found.append(Binding(str(one[arn_field]), events, prefix, suffix, kind, dict(one)))
     return sorted(found)
 
 
 def document(bindings: Iterable[Binding]) -> dict[str, Any]:
     """The notification configuration for boto3 that holds these bindings."""
-    queues = []
+    lists: dict[str, list[dict[str, Any]]] = {}
     for one in sorted(bindings):
-        rules = [{"Name": name, "Value": value} for name, value in (("prefix", one.prefix), ("suffix", one.suffix))]
-        made: dict[str, Any] = {"QueueArn": one.arn, "Events": list(one.events)}
-        if used := [rule for rule in rules if rule["Value"]]:
-            made["Filter"] = {"Key": {"FilterRules": used}}
-        queues.append(made)
-    return {"QueueConfigurations": queues} if queues else {}
+        lists.setdefault(one.kind, []).append(one.raw or _rule(one))
+    return lists
+
+
+def _rule(one: Binding) -> dict[str, Any]:
+    rules = [{"Name": name, "Value": value} for name, value in (("prefix", one.prefix), ("suffix", one.suffix))]
+    made: dict[str, Any] = {_ARN_FIELD[one.kind]: one.arn, "Events": list(one.events)}
+    if used := [rule for rule in rules if rule["Value"]]:
+        made["Filter"] = {"Key": {"FilterRules": used}}
+    return made
+
+
+def check_storable(bucket: str, kept: Iterable[Binding], partition: str) -> None:
+    """Refuse to write back a rule that the server would refuse: RustFS stores all of it first and answers 400 then.
+
+    Args:
+        bucket: For the message.
+        kept: The rules of others, which would be written again with ours.
+        partition: Of the server's ARNs, ``rustfs`` or ``minio``.
+
+    Raises:
+        RefusedError: There is such a rule.
+    """
+    right = re.compile(rf"^arn:{partition}:sqs:[^:]*:[^:]+:[^:]+$")
+    if wrong := sorted({one.arn for one in kept if not right.match(one.arn)}):
+        raise errors.RefusedError(
+            f"bucket {bucket} has a rule to {', '.join(wrong)}, which this server does not take again; nothing changed",
+            "take that rule away by the client that made it, or by mode: exact",
+        )
 
 
 def check_targets(
@@ -172,30 +208,3 @@ def check_no_loop(bucket: str, wanted: Iterable[Binding], sink_buckets: Iterable
             f"bucket {bucket} is where events are written: bound, each event would make another, for ever",
             f"take {bucket} out of the bound buckets",
         )
-
-
-def plan_bindings(current: list[Binding], wanted: list[Binding], mode: Mode) -> tuple[list[Binding], list[Difference]]:
-    """What the bucket's bindings must become.
-
-    Args:
-        current: As the server has them.
-        wanted: As asked for.
-        mode: ``exact`` removes others, ``at_least`` keeps them.
-
-    Returns:
-        The bindings to store, and the difference (none when they are as asked for).
-    """
-    asked = {_identity(one): one for one in wanted}
-    kept = [one for one in current if mode == "at_least" or _identity(one) in asked]
-    there = {_identity(one) for one in kept}
-    after = sorted([*kept, *(one for key, one in asked.items() if key not in there)])
-    if [_identity(one) for one in sorted(current)] == [_identity(one) for one in after]:
-        return after, []
-    return after, [
-        Difference("bindings", [one.shown() for one in sorted(current)], [one.shown() for one in after]),
-    ]
-
-
-def _identity(one: Binding) -> tuple[object, ...]:
-    # Case counts in what the server holds: a binding stored in the wrong case sends nothing.
-    return (_without_region(one.arn), one.events, one.prefix, one.suffix)

@@ -10,11 +10,12 @@ from stowage.events.bindings import (
     Binding,
     Mode,
     check_no_loop,
+    check_storable,
     check_targets,
     document,
     parsed,
-    plan_bindings,
 )
+from stowage.events.merge import covered, plan_bindings, same
 from stowage.outcome import Outcome
 from stowage.s3.connection import engine_errors
 
@@ -54,7 +55,8 @@ def reconcile_bindings(
 
     Raises:
         NotFoundError: No such bucket or target.
-        RefusedError: The store has no bindings, the target is offline, or a loop would be made.
+        RefusedError: The store has no bindings, the target is offline, a loop would be made, or a rule that is there
+            can not be written back.
         ServerFaultError: The server kept something else than it was given.
     """
     check_no_loop(bucket, wanted, sink_buckets or [])
@@ -75,7 +77,9 @@ def reconcile_bindings(
                 raise
             warnings.append(f"bucket {bucket} does not exist (yet)")
     after, differences = plan_bindings(current, wanted, mode)
-    lost = [one.shown() for one in current if one not in after]
+    lost = [one.shown() for one in current if not covered(one, after)]
+    if differences:
+        check_storable(bucket, (one for one in after if one.raw), driver.name)
     if differences and not check:
         with engine_errors(f"bind bucket {bucket}", endpoint):
             client.put_bucket_notification_configuration(
@@ -99,8 +103,8 @@ def _read(client: S3Client, endpoint: str, bucket: str) -> list[Binding]:
 
 def _read_back(client: S3Client, endpoint: str, bucket: str, after: list[Binding]) -> None:
     stored = _read(client, endpoint, bucket)
-    _, left = plan_bindings(stored, after, "exact")
-    if left:
+    if not same(stored, after):
+        held, given = ([one.shown() for one in some] for some in (stored, after))
         raise errors.ServerFaultError(
-            f"bucket {bucket}: the server accepted the bindings but holds {left[0].before}, not {left[0].after}"
+            f"bucket {bucket}: the server accepted the bindings but holds {held}, not {given}"
         )
