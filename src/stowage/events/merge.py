@@ -81,7 +81,8 @@ def _same_keys_joined(bindings: Iterable[Binding]) -> list[Binding]:
         twin = next((other for other in joined if _is_wider(one, other) and _is_wider(other, one)), None)
         if twin is None:
             joined.append(one)
-        elif (both := shortest([*twin.events, *one.events])) != twin.events:
+        elif not set(one.events) <= spread(twin.events):
+            both = shortest([*twin.events, *one.events])
             joined[joined.index(twin)] = dataclasses.replace(twin, events=both, raw=None)
     return joined
 
