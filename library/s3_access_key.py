@@ -63,7 +63,7 @@ options:
       - V(created) makes the new key beside the old one, and returns it when it was not declared.
       - V(verified) fails unless the new key signs. Give it to the programs then.
       - V(switched) turns the old key off, after the new one was seen to sign.
-      - V(retired) removes the old key, if it is off.
+      - V(retired) removes the old key, if it is off, and fails while the user has any key but the new one.
     type: str
     choices: [present, absent, created, verified, switched, retired]
     default: present

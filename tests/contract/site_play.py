@@ -77,6 +77,10 @@ class Site:
         """Run these of ``playbooks/``; returns what was printed."""
         return self._run(self.playing(playbooks, *arguments))
 
+    def failing(self, playbooks: Sequence[str], *arguments: str) -> str:
+        """Run these of ``playbooks/``, which must fail; returns what was printed, its lines joined."""
+        return " ".join(self._run(self.playing(playbooks, *arguments), fails=True).split())
+
     def vault(self) -> dict[str, str]:
         """What the vault holds, in the clear."""
         found: dict[str, str] = yaml.safe_load(self._run([program("ansible-vault"), "view", str(self.vault_file)]))
@@ -88,7 +92,7 @@ class Site:
         said = self._run([program("ansible"), host, *options, "-m", "debug", "-a", f"msg={{{{ {expression} }}}}"])
         return said.split("msg:")[1].split()[0].strip('"}')
 
-    def _run(self, command: Sequence[str]) -> str:
+    def _run(self, command: Sequence[str], *, fails: bool = False) -> str:
         ran = subprocess.run(
             command,
             cwd=ROOT,
@@ -98,7 +102,7 @@ class Site:
             text=True,
             check=False,
         )
-        assert ran.returncode == 0, ran.stdout
+        assert (ran.returncode != 0) is fails, ran.stdout
         return ran.stdout
 
 

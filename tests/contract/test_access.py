@@ -276,6 +276,18 @@ def test_a_key_is_rotated_in_four_steps_that_can_each_be_repeated(server: Server
     assert [one["access_key_id"] for one in found] == [new["access_key_id"]]
 
 
+def test_a_rotation_is_not_done_while_the_user_has_a_key_that_nobody_named(server: Server, name: str) -> None:
+    run("s3_user", options(server, name=name))
+    old = run("s3_access_key", options(server, user=name))["credentials"]
+    rotation = options(server, user=name, old_access_key_id=old["access_key_id"])
+    rotation |= run("s3_access_key", {**rotation, "state": "created"})["credentials"]
+    third = connect(server.driver, server.settings).create_key(name, None, "")
+    run("s3_access_key", {**rotation, "state": "switched"})
+    for _ in range(2):
+        with pytest.raises(ModuleFailedError, match=f"still has the key {third.access_key_id}"):
+            run("s3_access_key", {**rotation, "state": "retired"})
+
+
 def test_the_old_key_stays_on_while_the_new_one_does_not_sign(server: Server, name: str) -> None:
     run("s3_user", options(server, name=name))
     old = run("s3_access_key", options(server, user=name))["credentials"]

@@ -60,7 +60,8 @@ def rotate(
 
     Raises:
         BadInputError: The new pair is missing, or is the old key.
-        ConflictError: The new key does not sign, or the old one is to be removed before it was switched off.
+        ConflictError: The new key does not sign, the old one is not off yet, or the user has
+            further keys after it was removed.
     """
     if rotation.pair and rotation.pair.access_key_id == rotation.old_id:
         raise errors.BadInputError(f"rotation of key {rotation.old_id}: the new key has the same id")
@@ -108,8 +109,19 @@ def _switched(driver: AccessDriver, rotation: Rotation, old: AccessKey | None, c
 
 
 def _retired(driver: AccessDriver, rotation: Rotation, old: AccessKey | None, check: bool) -> KeyOutcome:
-    if old is None:
-        return KeyOutcome(rotation.old_id, [], _state(rotation, "retired"))
+    found = []
+    if old is not None:
+        found = _old_removed(driver, old, check)
+    left = {one.access_key_id for one in driver.keys_of(rotation.user)} - ({rotation.old_id} if check else set())
+    if further := sorted(left - {rotation.pair.access_key_id if rotation.pair else ""}):
+        raise errors.ConflictError(
+            f"rotation: user {rotation.user} still has the key {', '.join(further)} beside the new one",
+            "s3_key_rotation with phase: retired removes every key of a user but the declared one",
+        )
+    return KeyOutcome(rotation.old_id, found, _state(rotation, "retired"))
+
+
+def _old_removed(driver: AccessDriver, old: AccessKey, check: bool) -> list[Difference]:
     if old.enabled:
         raise errors.ConflictError(
             f"rotation: the old key {old.access_key_id} is still active, so something may use it",
@@ -117,7 +129,7 @@ def _retired(driver: AccessDriver, rotation: Rotation, old: AccessKey | None, ch
         )
     if not check:
         driver.remove_key(old)
-    return KeyOutcome(rotation.old_id, [Difference("key", "inactive", None)], _state(rotation, "retired"))
+    return [Difference("key", "inactive", None)]
 
 
 def _state(rotation: Rotation, step: Step) -> dict[str, object]:

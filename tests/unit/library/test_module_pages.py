@@ -18,6 +18,7 @@ MODULES = [
     "s3_access_key",
     "s3_access_key_info",
     "s3_bucket",
+    "s3_key_rotation",
     "s3_bucket_info",
     "s3_notification",
     "s3_permission_probe",
