@@ -6,16 +6,19 @@ Nothing is written: a permission is tried on a key that does not exist. What a l
 
 from __future__ import annotations
 
+import contextlib
+import difflib
+import json
 import secrets
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from stowage.s3.connection import S3Settings, s3_client
+from stowage.s3.transport import explained, pool, server_clock
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -24,6 +27,8 @@ OK, WARN, FAIL = "ok", "warning", "fault"
 # S3 servers refuse a signature that is older or younger than 15 minutes.
 _SKEW_FATAL, _SKEW_NOTABLE = 900, 60
 _LIKELY_PORTS = (80, 443, 9000)
+_NOT_S3 = "NotS3"
+_READ = 65536
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,7 @@ class Answer:
         message: The server's words.
         date: Its clock, where it tells it.
         server: Its name, where it tells it.
+        body: The beginning of what it sent.
     """
 
     status: int
@@ -60,6 +66,7 @@ class Answer:
     message: str = ""
     date: datetime | None = None
     server: str = ""
+    body: str = ""
 
 
 def examine(settings: S3Settings, bucket: str, now: Callable[[], datetime] | None = None) -> Iterator[Finding]:
@@ -79,12 +86,16 @@ def examine(settings: S3Settings, bucket: str, now: Callable[[], datetime] | Non
     except OSError as error:
         yield judge_line(str(error), settings.endpoint)
         return
-    yield judge_first_answer(answer, settings.endpoint)
-    if answer.status == 400 and "HTTPS" in answer.message:
+    finding = judge_first_answer(answer, settings.endpoint)
+    yield finding
+    if finding.result == FAIL:
         return
     if answer.date:
         yield judge_clock(answer.date, clock())
     signed = _signed_answer(settings, bucket)
+    if not is_s3(signed):
+        yield judge_stranger(answer, settings.endpoint, file_service=_is_file_service(settings))
+        return
     if signed.code == "SignatureDoesNotMatch":
         yield judge_signed(signed, settings, bucket, seen_host=_host_the_store_saw(settings, bucket))
         return
@@ -92,37 +103,30 @@ def examine(settings: S3Settings, bucket: str, now: Callable[[], datetime] | Non
     yield finding
     if finding.result == FAIL:
         return
-    yield from _permissions(s3_client(replace(settings, max_attempts=1)), bucket)
+    client = s3_client(replace(settings, max_attempts=1))
+    if signed.status == 403 and _plain_get(settings, f"/{bucket}?list-type=2").code == "NoSuchBucket":
+        yield judge_bucket(bucket, _buckets_shown(client), known_missing=True)
+        return
+    refused = True
+    for finding in _permissions(client, bucket):
+        refused &= finding.result == WARN
+        yield finding
+    if refused:
+        yield judge_bucket(bucket, _buckets_shown(client))
 
 
 def judge_line(text: str, endpoint: str) -> Finding:
     """The finding for a connection that never gave an answer; the words are those of urllib3 and OpenSSL."""
-    parts = urlsplit(endpoint)
-    cures = {
-        "WRONG_VERSION_NUMBER": (
-            "the server speaks plain HTTP, the endpoint says https",
-            f"use --endpoint http://{parts.netloc}",
-        ),
-        "CERTIFICATE_VERIFY_FAILED": (
-            "the server's certificate is not trusted here",
-            "give --ca-bundle the PEM of the authority that signed it",
-        ),
-        "refused": ("nothing listens there", "start the store, or mend the port"),
-        "Name or service not known": (f"the name {parts.hostname} is not known here", "mend DNS, or use the address"),
-        "resolve": (f"the name {parts.hostname} is not known here", "mend DNS, or use the address"),
-        "timed out": ("no answer in time", "a firewall drops it, or the host is down"),
-    }
-    for sign, (detail, cure) in cures.items():
-        if sign in text:
-            return Finding("reach", FAIL, f"{endpoint}: {detail}", cure)
-    return Finding("reach", FAIL, f"{endpoint}: {text.splitlines()[0] if text else 'no answer'}", "mend the connection")
+    first = text.splitlines()[0] if text else "no answer"
+    detail, cure = explained(text, endpoint) or (first, "mend the connection")
+    return Finding("reach", FAIL, f"{endpoint}: {detail}", cure)
 
 
 def judge_first_answer(answer: Answer, endpoint: str) -> Finding:
     """The finding for an unsigned ``GET /``: a 403 is what a healthy store says."""
     parts = urlsplit(endpoint)
     if answer.status == 400 and "HTTPS" in answer.message:
-        cure = f"use --endpoint https://{parts.netloc}"
+        cure = f"use https://{parts.netloc}"
         return Finding("reach", FAIL, f"{endpoint}: the server speaks TLS, the endpoint says http", cure)
     if answer.status in (301, 302, 307, 308):
         return Finding("reach", FAIL, f"{endpoint}: redirects elsewhere", "use the address it redirects to")
@@ -198,6 +202,67 @@ def judge_signed(answer: Answer, settings: S3Settings, bucket: str, *, seen_host
     return Finding("signature", OK, f"key {settings.access_key} is accepted")
 
 
+def is_s3(answer: Answer) -> bool:
+    """Whether the answer to a signed request came from a store: a refusal of S3 has a code in words."""
+    return answer.code != _NOT_S3 and (answer.status in (0, 200) or (bool(answer.code) and not answer.code.isdigit()))
+
+
+def judge_stranger(first: Answer, endpoint: str, *, file_service: bool) -> Finding:
+    """The finding for an address at which something else than a store answers.
+
+    Args:
+        first: The answer to a plain request.
+        endpoint: The address.
+        file_service: Whether it is the file service.
+    """
+    if file_service:
+        return Finding(
+            "signature",
+            FAIL,
+            f"{endpoint} is the file service, not the store behind it",
+            "name the store's own endpoint; --env-file with the service's env file takes it from there",
+        )
+    who = first.server or "what answers there"
+    return Finding(
+        "signature",
+        FAIL,
+        f"{endpoint}: not an answer of S3; {who} handles this address itself",
+        "name the store's own endpoint, host and port",
+    )
+
+
+def judge_bucket(bucket: str, shown: list[str], *, known_missing: bool = False) -> Finding:
+    """The finding for a bucket with which the key may do nothing: it may be that it is not there.
+
+    Args:
+        bucket: As given.
+        shown: The buckets that the store shows to this key.
+        known_missing: The store said so.
+    """
+    near = difflib.get_close_matches(bucket, shown, n=1)
+    meant = f"use --bucket {near[0]}" if near else f"this key is shown {', '.join(shown) or 'no bucket'}"
+    if known_missing:
+        return Finding("bucket", FAIL, f"there is no bucket {bucket}", meant)
+    detail = f"this key may do nothing of that with bucket {bucket}: the name is wrong, or the key has no rights on it"
+    return Finding("bucket", FAIL, detail, f"{meant}; a key that may only write is right as it is")
+
+
+def _buckets_shown(client: S3Client) -> list[str]:
+    _, found = _called(client.list_buckets)
+    return sorted(one["Name"] for one in (found or {}).get("Buckets", []))
+
+
+def _is_file_service(settings: S3Settings) -> bool:
+    """Asked of what every listener of the service answers without a token: its description, or that it lives."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        told = _plain_get(settings, "/openapi.json")
+        if told.status == 200 and '"filator"' in told.body[:500]:
+            return True
+        lives = json.loads(_plain_get(settings, "/healthz").body)
+        return lives == {"status": "ok"} and _plain_get(settings, "/attachments").status in (401, 405)
+    return False
+
+
 def _permissions(client: S3Client, bucket: str) -> Iterator[Finding]:
     key, version = f"stowage-doctor/{secrets.token_hex(8)}", str(uuid.uuid4())
     tries: list[tuple[str, str, Callable[[], Any]]] = [
@@ -221,7 +286,13 @@ def _permissions(client: S3Client, bucket: str) -> Iterator[Finding]:
     ]
     for action, purpose, call in tries:
         answer, result = _called(call)
-        if answer.status in (401, 403):
+        if answer.code == "NoSuchBucket":
+            yield Finding(action, FAIL, f"there is no bucket {bucket}", "mend the name, or make the bucket")
+            return
+        if answer.status == 501:
+            cure = "no right mends that: use a store that can, as SeaweedFS or RustFS, where it is wanted"
+            yield Finding(action, WARN, f"this store has no such call (501): it can not {purpose}", cure)
+        elif answer.status in (401, 403):
             yield Finding(
                 action, WARN, f"refused; needed to {purpose}", f"allow {action} on {bucket} where that is wanted"
             )
@@ -249,9 +320,12 @@ def judge_versioning(status: str | None, bucket: str) -> Finding:
 
 def _called(call: Callable[[], Any]) -> tuple[Answer, Any]:
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+    from botocore.parsers import ResponseParserError  # noqa: PLC0415
 
     try:
         return Answer(200), call()
+    except ResponseParserError:
+        return Answer(200, _NOT_S3), None
     except ClientError as error:
         said = error.response.get("Error", {})
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
@@ -262,7 +336,9 @@ def _called(call: Callable[[], Any]) -> tuple[Answer, Any]:
 
 def _signed_answer(settings: S3Settings, bucket: str) -> Answer:
     client = s3_client(replace(settings, max_attempts=1))
-    return _called(lambda: client.list_objects_v2(Bucket=bucket, MaxKeys=1))[0]
+    answer, found = _called(lambda: client.list_objects_v2(Bucket=bucket, MaxKeys=1))
+    # Any well-formed page would pass for an empty listing.
+    return Answer(200, _NOT_S3) if answer.status == 200 and not {"Name", "KeyCount"} & set(found) else answer
 
 
 def _host_the_store_saw(settings: S3Settings, bucket: str) -> str | None:
@@ -294,23 +370,18 @@ def _plain_get(settings: S3Settings, path: str = "/") -> Answer:
     """
     import urllib3  # noqa: PLC0415
 
-    pool = urllib3.PoolManager(
-        timeout=urllib3.Timeout(connect=settings.connect_timeout, read=settings.read_timeout),
-        cert_reqs="CERT_REQUIRED" if settings.verify else "CERT_NONE",
-        ca_certs=settings.ca_bundle,
-    )
     try:
-        got = pool.request("GET", settings.endpoint + path, retries=False, redirect=False)
+        got = pool(settings).request("GET", settings.endpoint + path, redirect=False)
     except urllib3.exceptions.HTTPError as error:
         raise OSError(str(error)) from None
-    text = got.data[:4096].decode(errors="replace")
-    date = got.headers.get("Date")
+    text = got.data[:_READ].decode(errors="replace")
     return Answer(
         got.status,
         _between(text, "<Code>", "</Code>"),
         _between(text, "<Message>", "</Message>") or text[:200],
-        parsedate_to_datetime(date) if date else None,
+        server_clock(got.headers.get("Date")),
         got.headers.get("Server", ""),
+        text,
     )
 
 

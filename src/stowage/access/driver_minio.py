@@ -29,6 +29,7 @@ from stowage.access.model import (
     new_credentials,
 )
 from stowage.s3.connection import S3Settings, engine_errors, from_status, s3_client
+from stowage.s3.transport import broken, pool
 
 if TYPE_CHECKING:
     from minio import MinioAdmin
@@ -59,20 +60,14 @@ class MinioDriver:
                 "driver minio needs the Python package minio", "pip install 'stowage[minio]'"
             ) from None
         parts = urlsplit(settings.endpoint)
-        tls: dict[str, Any] = {"ca_certs": settings.ca_bundle} if settings.ca_bundle else {}
-        pool = urllib3.PoolManager(
-            timeout=urllib3.Timeout(connect=settings.connect_timeout, read=settings.read_timeout),
-            # The library's own pool repeats 500s five times; only a line that never stood is worth it.
-            retries=urllib3.Retry(total=None, connect=settings.max_attempts - 1, read=0, status=0, other=0),
-            cert_reqs="CERT_REQUIRED" if settings.verify else "CERT_NONE",
-            **tls,
-        )
+        # The library's own pool repeats 500s five times; only a line that never stood is worth it.
+        retries = urllib3.Retry(total=None, connect=settings.max_attempts - 1, read=0, status=0, other=0)
         return MinioAdmin(
             endpoint=parts.netloc,
             credentials=StaticProvider(settings.access_key or "", settings.secret_key or ""),
             region=settings.region,
             secure=parts.scheme == "https",
-            http_client=pool,
+            http_client=pool(settings, retries),
         )
 
     def _call(self, doing: str, method: Callable[..., str], *arguments: Any, **named: Any) -> Any:
@@ -91,8 +86,7 @@ class MinioDriver:
         except MinioAdminException as error:
             raise _translated(str(error), doing) from None
         except urllib3.exceptions.HTTPError as error:
-            reason = str(error).rsplit("Caused by ", 1)[-1].rsplit(": ", 1)[-1].strip("'\")")
-            raise errors.NetworkError(f"failed to {doing}: {self._settings.endpoint} not reached: {reason}") from None
+            raise broken(error, doing, self._settings.endpoint) from None
 
     # policies
 

@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 
 from stowage import errors
 from stowage.s3.connection import S3Settings, from_status
+from stowage.s3.transport import broken, pool
 
 _RETRIED_STATUS = 503
 
@@ -28,20 +29,9 @@ class SignedHttp:
     """
 
     def __init__(self, settings: S3Settings, prefix: str) -> None:
-        import urllib3  # noqa: PLC0415
-
         self._settings = settings
         self._prefix = prefix
-        tls: dict[str, Any] = (
-            {"cert_reqs": "CERT_REQUIRED", "ca_certs": settings.ca_bundle} if settings.ca_bundle else {}
-        )
-        if not settings.verify and not settings.ca_bundle:
-            tls = {"cert_reqs": "CERT_NONE"}
-        self._pool = urllib3.PoolManager(
-            timeout=urllib3.Timeout(connect=settings.connect_timeout, read=settings.read_timeout),
-            retries=False,
-            **tls,
-        )
+        self._pool = pool(settings)
 
     def call(self, method: str, path: str, doing: str, *, query: dict[str, str] | None = None, body: Any = None) -> Any:
         """One call.
@@ -84,10 +74,7 @@ class SignedHttp:
                 if not last:
                     time.sleep(0.2 * 2**attempt)
                     continue
-                reason = str(error).rsplit("Caused by ", 1)[-1].rsplit(": ", 1)[-1].strip("'\")")
-                raise errors.NetworkError(
-                    f"failed to {doing}: {self._settings.endpoint} not reached: {reason}"
-                ) from None
+                raise broken(error, doing, self._settings.endpoint) from None
             if answer.status == _RETRIED_STATUS and not last:
                 time.sleep(0.2 * 2**attempt)
                 continue
@@ -118,8 +105,7 @@ class SignedHttp:
         try:
             return self._pool.request("GET", f"{self._settings.endpoint}{path}", redirect=False).status
         except urllib3.exceptions.HTTPError as error:
-            reason = str(error).rsplit("Caused by ", 1)[-1].rsplit(": ", 1)[-1].strip("'\")")
-            raise errors.NetworkError(f"failed to ask {self._settings.endpoint}{path}: {reason}") from None
+            raise broken(error, f"ask for {path}", self._settings.endpoint) from None
 
 
 def _said(answer: bytes) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Where to and as whom: flags over environment over env file, or a storage of the file service by name."""
+"""Where to and as whom: flags over environment over env file and profile, or a storage of the file service."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from stowage import errors
+from stowage.cli.profile import with_profile
 from stowage.s3.connection import S3Settings, environment_buckets, from_environment
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -50,6 +51,7 @@ _OPTIONS = [
     click.option(
         "--env-file", type=click.Path(path_type=Path), help="Read variables from this file; the environment wins"
     ),
+    click.option("--profile", help="Endpoint and key of this profile of ~/.aws  [env: AWS_PROFILE]"),
     click.option("--access-key", help="Access key id  [env: QATLAS_S3_ACCESS_KEY_ID, AWS_ACCESS_KEY_ID]"),
     click.option(
         "--secret-key-file",
@@ -84,6 +86,7 @@ _NAMES = (
     "kind",
     "storage",
     "env_file",
+    "profile",
     "access_key",
     "secret_key_file",
     "region",
@@ -104,15 +107,13 @@ def target(connection: Mapping[str, Any], environ: Mapping[str, str] | None = No
         BadInputError: Something is missing, half-set or malformed; the message says what and what would be right.
     """
     env = environment(connection.get("env_file"), environ)
-    if connection["storage"]:
-        made = _from_storage(env, connection["storage"], connection["bucket"])
+    storage = connection["storage"] or _only_storage(env, connection)
+    if storage:
+        made = _from_storage(env, storage, connection["bucket"], insecure=connection["insecure"])
     else:
         made = _from_variables(env, connection)
-    changes: dict[str, Any] = {name: connection[name] for name in ("region", "addressing_style") if connection[name]}
-    if connection["ca_bundle"]:
-        changes["ca_bundle"] = connection["ca_bundle"]
-    if connection["insecure"]:
-        changes["verify"] = False
+    given = ("region", "addressing_style", "ca_bundle")
+    changes: dict[str, Any] = {name: connection[name] for name in given if connection[name]}
     return dataclasses.replace(made, settings=dataclasses.replace(made.settings, **changes))
 
 
@@ -138,7 +139,24 @@ def environment(env_file: Path | None, environ: Mapping[str, str] | None = None)
     return {name: value for name, value in values.items() if value is not None} | env
 
 
+def _only_storage(env: Mapping[str, str], connection: Mapping[str, Any]) -> str | None:
+    """The storage of the file service, where its variables are given and nothing else says where to go."""
+    elsewhere = [*_GROUPS["QATLAS"], *_GROUPS["AWS"], "AWS_ENDPOINT_URL_S3", "AWS_PROFILE"]
+    flags = ("endpoint", "access_key", "profile", "kind")
+    if not env.get("STORAGES_CONFIGURATIONS") or any(env.get(name) for name in elsewhere):
+        return None
+    if any(connection[name] for name in flags):
+        return None
+    names = sorted(name for name, entry in _storages(env).items() if entry.get("type") == "s3")
+    if len(names) != 1:
+        shown = ", ".join(names) or "none"
+        hint = f"add for example --storage {names[0]}" if names else "versions exist only in S3"
+        raise errors.BadInputError(f"which storage of the file service? of type s3 there are: {shown}", hint)
+    return names[0]
+
+
 def _from_variables(env: dict[str, str], connection: Mapping[str, Any]) -> Target:
+    env = with_profile(env, connection["profile"])
     group = "QATLAS" if any(env.get(name) for name in _GROUPS["QATLAS"]) else "AWS"
     secret_file: Path | None = connection["secret_key_file"]
     flags = (connection["endpoint"], connection["access_key"], _secret(secret_file) if secret_file else None)
@@ -148,7 +166,7 @@ def _from_variables(env: dict[str, str], connection: Mapping[str, Any]) -> Targe
             merged[name] = value
     if connection["endpoint"]:
         merged.pop("AWS_ENDPOINT_URL_S3", None)
-    settings = from_environment(merged)
+    settings = from_environment(merged, verify=not connection["insecure"])
     bucket, kind = _bucket(environment_buckets(merged), connection["bucket"], connection["kind"])
     public = env.get("QATLAS_S3_PUBLIC_ENDPOINT", "")
     return Target(settings=settings, bucket=bucket, kind=kind, public_endpoint=public)
@@ -180,18 +198,22 @@ def _secret(path: Path) -> str:
     return secret
 
 
-def _from_storage(env: Mapping[str, str], name: str, bucket: str | None) -> Target:
-    """A storage of the file service (facts/filator.md 1)."""
+def _storages(env: Mapping[str, str]) -> dict[str, Any]:
     text = env.get("STORAGES_CONFIGURATIONS")
     if not text:
         raise errors.BadInputError(
             "STORAGES_CONFIGURATIONS is not set", "add --env-file with the file service's own env file"
         )
     try:
-        storages = {entry["name"]: entry for entry in json.loads(text)}
+        return {entry["name"]: entry for entry in json.loads(text)}
     except (ValueError, TypeError, KeyError):
         # The text holds secrets, so nothing of it is repeated.
         raise errors.BadInputError("STORAGES_CONFIGURATIONS is no JSON array of objects with a name") from None
+
+
+def _from_storage(env: Mapping[str, str], name: str, bucket: str | None, *, insecure: bool) -> Target:
+    """A storage of the file service (facts/filator.md 1)."""
+    storages = _storages(env)
     entry = storages.get(name)
     if entry is None:
         raise errors.BadInputError(f"no storage {name!r} (there: {', '.join(sorted(storages)) or 'none'})")
@@ -207,6 +229,6 @@ def _from_storage(env: Mapping[str, str], name: str, bucket: str | None) -> Targ
         region=entry.get("region", "region"),
         addressing_style=entry.get("addressing_style", "path"),
         ca_bundle=entry.get("ca_bundle"),
-        verify=entry.get("ssl_verify_peer", True),
+        verify=entry.get("ssl_verify_peer", True) and not insecure,
     )
     return Target(settings=settings, bucket=bucket, public_endpoint=entry.get("public_endpoint") or "")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from stowage import errors
+from stowage.s3.transport import authorities, broken
 
 if TYPE_CHECKING:
     from mypy_boto3_iam.client import IAMClient
@@ -80,7 +81,7 @@ class S3Settings:
         region: Region of the signature; RustFS, MinIO and SeaweedFS accept any, AWS wants its own.
         addressing_style: ``path`` works everywhere but on newer AWS buckets with dots; see ``facts`` on RustFS 6.2.
         ca_bundle: PEM file of the authority that signed the server's certificate.
-        verify: ``False`` accepts any certificate.
+        verify: ``False`` accepts any certificate, whatever ``ca_bundle`` says.
         connect_timeout: Seconds until the TCP (and TLS) connection stands.
         read_timeout: Seconds between two bytes of the answer.
         max_attempts: Tries per request, the first included.
@@ -110,7 +111,7 @@ class S3Settings:
             raise errors.BadInputError(
                 f"addressing_style is {self.addressing_style!r}, must be one of {', '.join(ADDRESSING_STYLES)}"
             )
-        if self.ca_bundle and not Path(self.ca_bundle).is_file():
+        if self.verify and self.ca_bundle and not Path(self.ca_bundle).is_file():
             raise errors.BadInputError(f"ca_bundle {self.ca_bundle} is not a file")
         if self.max_attempts < 1 or self.connect_timeout <= 0 or self.read_timeout <= 0:
             raise errors.BadInputError("max_attempts must be at least 1 and both timeouts above 0")
@@ -222,7 +223,7 @@ def _client(service: str, settings: S3Settings, pool_size: int) -> Any:
             aws_access_key_id=settings.access_key,
             aws_secret_access_key=settings.secret_key,
             aws_session_token=settings.session_token,
-            verify=settings.ca_bundle or settings.verify,
+            verify=authorities(settings),
             config=config,
         )
 
@@ -249,7 +250,7 @@ def engine_errors(doing: str, endpoint: str) -> Iterator[None]:
         raise translated from None
 
 
-def translate(error: Exception, doing: str, endpoint: str) -> errors.StowageError | None:  # noqa: PLR0911
+def translate(error: Exception, doing: str, endpoint: str) -> errors.StowageError | None:
     """The engine's error for a botocore exception, or ``None`` when it is not botocore's."""
     from botocore import exceptions as boto  # noqa: PLC0415
     from botocore.parsers import ResponseParserError  # noqa: PLC0415
@@ -258,15 +259,10 @@ def translate(error: Exception, doing: str, endpoint: str) -> errors.StowageErro
         answer = error.response.get("Error", {})
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return from_status(status, answer.get("Code", ""), answer.get("Message", ""), doing)
-    if isinstance(error, boto.SSLError):
-        return errors.NetworkError(
-            f"failed to {doing}: TLS with {endpoint} failed: {_cause(error)}",
-            "give ca_bundle the PEM of the authority that signed the server's certificate",
-        )
     if isinstance(error, boto.ConnectTimeoutError | boto.ReadTimeoutError):
         return errors.NetworkError(f"failed to {doing}: {endpoint} did not answer in time")
     if isinstance(error, boto.HTTPClientError | boto.ConnectionError):
-        return errors.NetworkError(f"failed to {doing}: {endpoint} not reached: {_cause(error)}")
+        return broken(error, doing, endpoint)
     if isinstance(error, ResponseParserError):
         return errors.ServerFaultError(f"failed to {doing}: {endpoint} gave an answer that is not S3's")
     if isinstance(error, boto.BotoCoreError):
@@ -309,14 +305,7 @@ def from_status(status: int, code: str, message: str, doing: str) -> errors.Stow
     return errors.RefusedError(text)
 
 
-def _cause(error: BaseException) -> str:
-    """The innermost reason in one line: botocore wraps urllib3, which wraps the socket's own words."""
-    wrapped = getattr(error, "kwargs", {}).get("error")
-    text = str(wrapped or error).rsplit("Caused by ", 1)[-1]
-    return text.rsplit(": ", 1)[-1].strip("'\")")
-
-
-def from_environment(environ: Mapping[str, str] | None = None) -> S3Settings:
+def from_environment(environ: Mapping[str, str] | None = None, *, verify: bool = True) -> S3Settings:
     """Settings from ``QATLAS_S3_*`` when they are there, else from ``AWS_*``.
 
     ``QATLAS_S3_ENDPOINT``, ``_ACCESS_KEY_ID`` and ``_SECRET_ACCESS_KEY`` are shared by the quartet of the
@@ -324,15 +313,17 @@ def from_environment(environ: Mapping[str, str] | None = None) -> S3Settings:
 
     Args:
         environ: Defaults to the process's environment.
+        verify: ``False`` accepts any certificate.
 
     Raises:
         BadInputError: Nothing is set, or a group is set in part; the message names what is missing.
     """
     env = os.environ if environ is None else environ
-    common = {
+    common: dict[str, Any] = {
         "region": env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "us-east-1",
         "ca_bundle": env.get("AWS_CA_BUNDLE") or None,
         "session_token": None,
+        "verify": verify,
     }
     prefix = "QATLAS_S3_"
     names = [f"{prefix}{name}" for name in ("ENDPOINT", "ACCESS_KEY_ID", "SECRET_ACCESS_KEY")]
@@ -348,7 +339,7 @@ def from_environment(environ: Mapping[str, str] | None = None) -> S3Settings:
             f"environment lacks {', '.join(missing)}",
             "set AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the same three of QATLAS_S3_*",
         )
-    return S3Settings(endpoint=str(endpoint), access_key=access_key, secret_key=secret_key, **common)  # type: ignore[arg-type]
+    return S3Settings(endpoint=str(endpoint), access_key=access_key, secret_key=secret_key, **common)
 
 
 def environment_buckets(environ: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -7,7 +7,6 @@ that on, so this probe goes the way a client goes and tells which part of the wa
 from __future__ import annotations
 
 import contextlib
-import email.utils
 import re
 import secrets
 import socket
@@ -20,6 +19,7 @@ from urllib.parse import urlsplit
 
 from stowage import errors
 from stowage.s3.connection import S3Settings, checked_endpoint, engine_errors, s3_client
+from stowage.s3.transport import server_clock
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -253,7 +253,7 @@ def _altered(answer: _Answer) -> str | None:
 
 def _clock_skew(answer: _Answer) -> int | None:
     """Seconds between the answer's Date and this machine, when that is enough to break signatures."""
-    said = email.utils.parsedate_to_datetime(answer.headers["Date"]) if "Date" in answer.headers else None
+    said = server_clock(answer.headers.get("Date"))
     skew = round(abs(said.timestamp() - time.time())) if said else 0
     return skew if skew > _MAX_SKEW else None
 

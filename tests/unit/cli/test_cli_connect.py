@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from stowage.cli.connect import Target, target
+from stowage.cli.connect import _NAMES, Target, target
 from stowage.errors import BadInputError
+from stowage.s3.transport import authorities
 
-NAMES = "endpoint bucket kind storage env_file access_key secret_key_file region addressing_style ca_bundle insecure"
-NOTHING: dict[str, Any] = dict.fromkeys(NAMES.split(" "))
+NOTHING: dict[str, Any] = dict.fromkeys(_NAMES)
 QUARTET = {
     "QATLAS_S3_ENDPOINT": "http://nas:9000",
     "QATLAS_S3_ACCESS_KEY_ID": "pruner",
@@ -35,6 +35,12 @@ STORAGES = json.dumps(
         {"name": "daily", "type": "s3", "endpoint": "http://nas:9000", "use_dynamic_buckets": True},
     ]
 )
+
+
+@pytest.fixture(autouse=True)
+def _nobodys_profiles(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
 
 
 def found(environ: dict[str, str], **flags: Any) -> Target:
@@ -110,6 +116,10 @@ def test_a_storage_of_the_file_service_is_found_by_name() -> None:
         (QUARTET, {"secret_key_file": Path("/nonexistent"), "bucket": "b"}, "secret file"),
         ({}, {"storage": "nas"}, "STORAGES_CONFIGURATIONS is not set"),
         ({"STORAGES_CONFIGURATIONS": "{s3cret-value"}, {"storage": "nas"}, "no JSON array"),
+        ({"STORAGES_CONFIGURATIONS": STORAGES}, {"bucket": "b"}, "of type s3 there are: daily, nas"),
+        ({"STORAGES_CONFIGURATIONS": json.dumps([{"name": "db", "type": "db"}])}, {}, "of type s3 there are: none"),
+        ({}, {"profile": "nobody", "bucket": "b"}, "no profile 'nobody' in ~/.aws"),
+        ({"AWS_PROFILE": "nobody"}, {"bucket": "b"}, "no profile 'nobody' in ~/.aws"),
         ({"STORAGES_CONFIGURATIONS": STORAGES}, {"storage": "other"}, "there: daily, db, nas"),
         ({"STORAGES_CONFIGURATIONS": STORAGES}, {"storage": "db"}, "only in s3"),
         ({"STORAGES_CONFIGURATIONS": STORAGES}, {"storage": "daily"}, "a bucket per day"),
@@ -122,3 +132,64 @@ def test_what_is_missing_is_named_in_one_line_without_a_secret(
         found(environ, **flags)
     assert "\n" not in str(caught.value)
     assert "s3cret-value" not in str(caught.value)
+
+
+def test_the_env_file_of_the_file_service_is_enough(tmp_path: Path) -> None:
+    file = tmp_path / "filator.env"
+    only = json.dumps([one for one in json.loads(STORAGES) if one["name"] != "daily"])
+    file.write_text(f"FILATOR_DATABASE_URL='postgresql://x'\nSTORAGES_CONFIGURATIONS='{only}'\n")
+    place = found({}, env_file=file)
+    assert (place.bucket, place.settings.endpoint) == ("filator", "https://nas:9000")
+    assert found(QUARTET, env_file=file, bucket="b").settings.endpoint == "http://nas:9000"
+
+
+def profiles(folder: Path) -> None:
+    (folder / "credentials").write_text(
+        "[default]\naws_access_key_id=d\naws_secret_access_key=ds\n[nas]\naws_access_key_id=n\n"
+        "aws_secret_access_key=ns\naws_session_token=nt\n"
+    )
+    (folder / "config").write_text(
+        "[default]\nendpoint_url=http://default:9000\n[profile nas]\nregion=eu-x\nservices=mine\n"
+        "[services mine]\ns3 =\n  endpoint_url = http://nas:9000\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("environ", "flags", "key", "endpoint"),
+    [
+        ({}, {}, "d", "http://default:9000"),
+        ({"AWS_PROFILE": "nas"}, {}, "n", "http://nas:9000"),
+        ({}, {"profile": "nas"}, "n", "http://nas:9000"),
+        (QUARTET, {"profile": "nas"}, "n", "http://nas:9000"),
+        ({**QUARTET, "AWS_PROFILE": "nas"}, {}, "pruner", "http://nas:9000"),
+        ({"AWS_PROFILE": "nas", "AWS_ENDPOINT_URL": "http://other:1"}, {}, "n", "http://other:1"),
+        (
+            {
+                "AWS_PROFILE": "nas",
+                "AWS_ENDPOINT_URL": "http://e:1",
+                "AWS_ACCESS_KEY_ID": "e",
+                "AWS_SECRET_ACCESS_KEY": "s",
+            },
+            {},
+            "e",
+            "http://e:1",
+        ),
+        ({"AWS_ACCESS_KEY_ID": "e", "AWS_SECRET_ACCESS_KEY": "s"}, {"profile": "nas"}, "n", "http://nas:9000"),
+        ({}, {"profile": "nas", "endpoint": "http://flag:1"}, "n", "http://flag:1"),
+    ],
+)
+def test_a_profile_is_taken_as_the_aws_programs_take_it(
+    tmp_path: Path, environ: dict[str, str], flags: dict[str, Any], key: str, endpoint: str
+) -> None:
+    profiles(tmp_path)
+    settings = found(environ, bucket="b", **flags).settings
+    assert (settings.access_key, settings.endpoint) == (key, endpoint)
+    if key == "n":
+        assert (settings.secret_key, settings.session_token, settings.region) == ("ns", "nt", "eu-x")
+
+
+def test_insecure_wins_over_a_bundle_of_the_environment() -> None:
+    environ = {**QUARTET, "AWS_CA_BUNDLE": "/nonexistent/ca.pem"}
+    assert authorities(found(environ, bucket="b", insecure=True).settings) is False
+    with pytest.raises(BadInputError, match=r"ca_bundle /nonexistent/ca\.pem is not a file"):
+        found(environ, bucket="b")

@@ -80,9 +80,10 @@ def test_wrong_input_gives_one_line_and_status_two_before_anything_is_sent(argum
     assert "s3cret-value" not in done.output
 
 
-def test_a_server_out_of_reach_gives_one_line_and_status_one() -> None:
+def test_a_server_out_of_reach_gives_one_line_its_cure_and_status_one() -> None:
     environ = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s"}
     done = CliRunner().invoke(main, ["prune", "--bucket", "b"], env=environ)
     assert done.exit_code == 1
     assert "not reached" in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    _line, hint = done.stderr.strip().splitlines()
+    assert hint == "  hint: start the store, or mend the port"

@@ -43,7 +43,7 @@ def test_the_wrong_scheme_is_named_from_both_sides() -> None:
     assert "http://nas:9000" in judge_line("WRONG_VERSION_NUMBER", "https://nas:9000").cure
     answer = Answer(400, message="Client sent an HTTP request to an HTTPS server.")
     finding = judge_first_answer(answer, "http://nas:9000")
-    assert (finding.result, finding.cure) == (FAIL, "use --endpoint https://nas:9000")
+    assert (finding.result, finding.cure) == (FAIL, "use https://nas:9000")
     assert judge_first_answer(Answer(403, "AccessDenied"), "http://nas:9000").result == OK
     assert judge_first_answer(Answer(502), "http://nas:9000").result == FAIL
 
