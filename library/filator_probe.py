@@ -10,6 +10,7 @@ short_description: Upload, fetch and open presigned links through every edge of 
 description:
   - Uploads a file of random bytes through each edge, fetches it through the next one, asks that one for a presigned
     link, opens it, compares all bytes and deletes the file again.
+  - Tries at each edge what somebody without a token may not do; none of it would change anything if it were let in.
   - Fails with one line per fault, which names the edge and the likely cause.
 options:
   edges:
@@ -42,6 +43,14 @@ options:
     description: Bearer token with the scopes read, write and admin; empty where the service is open.
     type: str
     default: ""
+  access:
+    description: >-
+      V(tokens) where every request without a token must be refused; V(open) where files are open on purpose, and only
+      the archive, the status page, readiness and metrics must be refused; V(private) where nothing of it is tried,
+      since O(edges) name a listener that is open to its network.
+    type: str
+    choices: [tokens, open, private]
+    default: tokens
   size:
     description: Bytes to upload.
     type: int
@@ -62,6 +71,7 @@ EXAMPLES = r"""
         service_url: https://192.0.2.21
         s3_url: https://192.0.2.21:9443
         ca_bundle: authorities/edge2.crt
+    token: "{{ vault_filator_token_verify }}"
 """
 
 RETURN = r"""
@@ -100,17 +110,19 @@ def main():
         argument_spec={
             "edges": {"type": "list", "elements": "dict", "required": True, "options": edge},
             "token": {"type": "str", "default": "", "no_log": True},
+            "access": {"type": "str", "choices": ["tokens", "open", "private"], "default": "tokens"},
             "size": {"type": "int", "default": 65536},
         },
         supports_check_mode=True,
     )
     if module.check_mode:
         module.exit_json(changed=False, skipped=True, steps=[], msg="a probe uploads files: not in check mode")
-    from stowage.service_probe import Edge, round_trips  # noqa: PLC0415 -- after check mode has left
+    from stowage.service_probe import Edge, round_trips, strangers  # noqa: PLC0415 -- after check mode has left
 
-    steps = round_trips(
-        [Edge(**one) for one in module.params["edges"]], token=module.params["token"], size=module.params["size"]
-    )
+    edges = [Edge(**one) for one in module.params["edges"]]
+    access = module.params["access"]
+    steps = [] if access == "private" else strangers(edges, access=access)
+    steps += round_trips(edges, token=module.params["token"], size=module.params["size"])
     problems = [step.problem for step in steps if step.problem]
     result = {"changed": False, "steps": [asdict(step) for step in steps]}
     if problems:

@@ -10,7 +10,7 @@ import json
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import urllib3
@@ -165,6 +165,62 @@ def _fetch_presigned(edge: Edge, uuid: str, body: bytes, headers: dict[str, str]
 def _delete(edge: Edge, uuid: str, headers: dict[str, str]) -> None:
     answer = _request(edge, "DELETE", f"{edge.service_url}/attachments/{uuid}", headers=headers)
     _expect(edge, "a delete", answer, 204)
+
+
+_NOBODYS = "0" * 64
+# What nobody may do who has no token: the method, the path, and what it would be.
+_WRITES = (
+    ("POST", "/attachments", "upload"),
+    ("PUT", f"/attachments/{_NOBODYS}", "replace a file"),
+    ("DELETE", f"/attachments/{_NOBODYS}", "delete a file"),
+    ("GET", f"/attachments/{_NOBODYS}", "read a file"),
+)
+# Closed also where an edge is open on purpose.
+_OPERATIONS = (
+    ("POST", "/attachments/archive/tx?date=never", "open an archive transaction"),
+    ("GET", f"/attachments/archive/{_NOBODYS}", "download an archive"),
+    ("DELETE", f"/attachments/archive/{_NOBODYS}", "delete what is in an archive"),
+    ("GET", "/", "see the status page"),
+    ("GET", "/readyz", "see what works"),
+    ("GET", "/metrics", "see the metrics"),
+)
+
+
+def strangers(edges: list[Edge], *, access: Literal["tokens", "open"] = "tokens") -> list[Step]:
+    """Try at each edge what somebody without a token may not do.
+
+    Args:
+        edges: The site's edges.
+        access: Whether the edges ask for tokens, or are open on purpose for all but the operators' requests.
+
+    Returns:
+        A step for each edge; its problem names what was not refused.
+    """
+    steps = []
+    for edge in edges:
+        doing = f"refuse a stranger at {edge.name}"
+        try:
+            may = [what for method, path, what in _tried(access) if not _refused(edge, method, path)]
+        except StowageError as error:
+            steps.append(Step(doing, edge.name, error.message))
+            continue
+        problem = (
+            f"{edge.name}: who has no token may {', '.join(may)}: the edge must hand requests to the service's socket "
+            "for edges (filator_edge_listen_port)"
+        )
+        steps.append(Step(doing, edge.name, problem if may else ""))
+    return steps
+
+
+def _tried(access: Literal["tokens", "open"]) -> tuple[tuple[str, str, str], ...]:
+    return _OPERATIONS if access == "open" else (*_WRITES, *_OPERATIONS)
+
+
+def _refused(edge: Edge, method: str, path: str) -> bool:
+    # Were it let in, it would do nothing: the upload lacks its file, the date is none, and no file has the uuid.
+    status = _request(edge, method, edge.service_url + path, headers={"Content-Length": "0"}).status
+    # Proxies may answer 404 to what they never hand on; the service says so of a file that is not there.
+    return status in {401, 403} or (status == 404 and not path.startswith("/attachments"))
 
 
 def round_trips(edges: list[Edge], *, token: str = "", size: int = 65536) -> list[Step]:

@@ -33,6 +33,16 @@ def evaluated(role: str, name: str, values: Mapping[str, Any]) -> Any:
     return Templar(loader=DataLoader(), variables=variables).template(variables[name])
 
 
+def rendered_shared(role: str, path: Path, values: Mapping[str, Any]) -> str:
+    """A template that stands outside of the role which uses it, rendered with the role's variables and these values."""
+    return render_file(path, _variables_of(role, values))
+
+
+def worked_out(variables: Mapping[str, Any], name: str) -> Any:
+    """One variable of an inventory, worked out among these."""
+    return Templar(loader=DataLoader(), variables=_trusted(dict(variables))).template(_trusted(variables[name]))
+
+
 def policy(template: str, buckets: list[str]) -> dict[str, Any]:
     """A policy document of templates/policies."""
     path = ROOT / "templates" / "policies" / f"{template}.json.j2"

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,8 +30,12 @@ class PublicEdge:
     s3_url: str
     ca_bundle: str
     address: str
+    token: str = ""
 
     def curl(self, *arguments, expect=None) -> Answer:
+        """Run curl; requests to the file service carry the token."""
+        if self.token and any(str(argument).startswith(self.service_url) for argument in arguments):
+            arguments = ("-H", f"Authorization: Bearer {self.token}", *arguments)
         command = ["curl", "-sS", "--max-time", "60", "-D", "/dev/stderr", "-o", "-"]
         if self.ca_bundle:
             command += ["--cacert", self.ca_bundle]
@@ -75,9 +80,29 @@ def site(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def edges(site):
-    names = PublicEdge.__dataclass_fields__
-    return [PublicEdge(**{name: edge[name] for name in names}) for edge in site["edges"]]
+def tokens(site):
+    """The site's own tokens by their name, from its vault."""
+    done = subprocess.run(
+        [Path(sys.executable).with_name("ansible-vault"), "view", site["vault"]],
+        cwd=ROOT,
+        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    prefix = "vault_filator_token_"
+    return {
+        name.removeprefix(prefix): value
+        for name, value in yaml.safe_load(done.stdout).items()
+        if name.startswith(prefix)
+    }
+
+
+@pytest.fixture(scope="session")
+def edges(site, tokens):
+    names = set(PublicEdge.__dataclass_fields__) - {"token"}
+    return [PublicEdge(**{name: edge[name] for name in names}, token=tokens["write"]) for edge in site["edges"]]
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ LINES = [line for line in COMMANDS if HOST in line]
 
 
 @pytest.fixture(scope="module")
-def terminal(edges, tmp_path_factory):
+def terminal(edges, tokens, tmp_path_factory):
     """A folder with the files that the lines name, and settings that make curl and wget trust the edge."""
     # wget cannot be told an address for a name that is in no DNS.
     edge = next((one for one in edges if not one.address), None)
@@ -28,7 +28,7 @@ def terminal(edges, tmp_path_factory):
         "fail-with-body\nsilent\nshow-error\n" + f'cacert = "{edge.ca_bundle}"\n' * bool(edge.ca_bundle)
     )
     (folder / "wgetrc").write_text("verbose = off\n" + f"ca_certificate = {edge.ca_bundle}\n" * bool(edge.ca_bundle))
-    variables = {**os.environ, "CURL_HOME": str(folder), "WGETRC": str(folder / "wgetrc")}
+    variables = {**os.environ, "TOKEN": tokens["admin"], "CURL_HOME": str(folder), "WGETRC": str(folder / "wgetrc")}
 
     def run(line):
         done = subprocess.run(

@@ -1,5 +1,6 @@
 """What a program or a colleague does with the file service, through the edges, with curl."""
 
+import dataclasses
 import hashlib
 import os
 from urllib.parse import urlsplit
@@ -54,6 +55,28 @@ def test_put_under_a_new_uuid_creates(first, a_file):
 def test_an_unknown_file_is_not_found(first):
     answer = first.curl(f"{first.service_url}/attachments/{'0' * 64}", expect=404)
     assert answer.body == b'{"status":"error","msg":"Not found"}'
+
+
+def test_strangers_are_refused(edges):
+    for edge in edges:
+        stranger = dataclasses.replace(edge, token="")
+        for method, path in (
+            ("POST", "/attachments"),
+            ("PUT", f"/attachments/{'0' * 64}"),
+            ("DELETE", f"/attachments/{'0' * 64}"),
+            ("GET", f"/attachments/{'0' * 64}"),
+            ("POST", "/attachments/archive/tx?date=never"),
+            ("DELETE", f"/attachments/archive/{'0' * 64}"),
+            ("GET", "/"),
+            ("GET", "/readyz"),
+        ):
+            stranger.curl("-X", method, f"{edge.service_url}{path}", expect=401)
+
+
+def test_a_write_token_operates_nothing(edges):
+    for edge in edges:
+        edge.curl("-X", "POST", f"{edge.service_url}/attachments/archive/tx?date=never", expect=403)
+        edge.curl(f"{edge.service_url}/", expect=403)
 
 
 def test_metrics_are_not_for_the_outside(edges):

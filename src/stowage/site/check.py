@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from stowage.site.check_access import READ as READ_OF_ACCESS
+from stowage.site.check_access import check_access
 from stowage.site.check_app import READ as READ_OF_APP
 from stowage.site.check_app import check_qatlasd, check_services
 from stowage.site.check_edges import check_edges
@@ -23,6 +25,7 @@ CHECKS = (
     check_buckets,
     check_edges,
     check_services,
+    check_access,
     check_qatlasd,
     check_storages,
     check_admin_key,
@@ -57,6 +60,7 @@ def read_names(rules: Rules) -> frozenset[str]:
         READ
         | READ_OF_APP
         | set(DESTINATIONS)
+        | READ_OF_ACCESS
         | {name for name in rules.known if name.endswith("_endpoint")}
         | {name for group in rules.together for name in group}
         | {name for secret in rules.secrets for name in (secret.name, *secret.used_by)}

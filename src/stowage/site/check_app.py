@@ -13,7 +13,13 @@ LAYOUTS = {
 """Bucket variables of each layout; the program refuses to start with those of the other."""
 _KEY = ("qatlasd_s3_access_key_id", "qatlasd_s3_endpoint", "qatlasd_s3_secret_access_key")
 SOURCE = ("qatlasd_binary_url", "qatlasd_binary_file")
-CHOICES = {"edge_keys": ("per_edge", "shared"), "edge_app": ("own", "vps"), "edge_proxy": ("caddy", "nginx")}
+CHOICES = {
+    "edge_access": ("tokens", "open"),
+    "edge_keys": ("per_edge", "shared"),
+    "edge_app": ("own", "vps"),
+    "edge_proxy": ("caddy", "nginx"),
+    "filator_private_access": ("open", "tokens", ""),
+}
 READ = frozenset(
     {"app_services", "qatlasd_s3_layout", "qatlasd_binary_checksum", *SOURCE, *_KEY, *CHOICES}
     | {name for names in LAYOUTS.values() for name in names}

@@ -20,6 +20,8 @@ COMMON = {
     "vault_filator_s3_access_key": "E" * 20,
     "vault_filator_s3_secret_key": "F" * 40,
     "object_store_trace": False,
+    "edge_access": "tokens",
+    "filator_tokens": [{"name": "verify", "token": "K" * 40, "scopes": ["admin"]}],
     # The helpers' keys, as a store that chooses them left them in the vault.
     "vault_pruner_s3_access_key": "G" * 20,
     "vault_pruner_s3_secret_key": "H" * 40,

@@ -14,6 +14,10 @@ GENERATED = {
     "vault_object_store_root_secret_key": 40,
     "vault_postgresql_filator_password": 32,
     "vault_redis_filator_password": 32,
+    "vault_filator_token_verify": 40,
+    "vault_filator_token_admin": 40,
+    "vault_filator_token_write": 40,
+    "vault_filator_token_read": 40,
 }
 PROGRAMS = ("filator", "pruner", "restorer", "events_writer", "events_reader")
 
@@ -46,7 +50,7 @@ def test_check_mode_predicts_and_writes_nothing(fresh):
 def test_no_value_is_ever_printed_unless_it_is_asked_for(fresh):
     result = fresh.run(INIT, "-vvv", "--diff")
     secrets = fresh.secrets()
-    assert len(secrets) == 4
+    assert len(secrets) == len(GENERATED)
     assert not [name for name, value in secrets.items() if value in result.stdout]
     assert not [path for path in fresh.folder.rglob("facts/*") if any(v in path.read_text() for v in secrets.values())]
     shown = fresh.run(INIT, "-e", "show=true").stdout
