@@ -43,6 +43,10 @@ options:
       quota:
         description: See O(quota).
         type: str
+      durability:
+        description: See O(durability).
+        type: str
+        choices: [strict, relaxed, none]
       force:
         description: See O(force).
         type: bool
@@ -71,6 +75,14 @@ options:
       - Size limit such as V(500G), V(0) for none. Left out, it is not looked after.
       - Only for O(driver=rustfs) and O(driver=minio).
     type: str
+  durability:
+    description:
+      - What RustFS syncs to disk before it acknowledges a write. V(strict) is everything; with V(relaxed), which
+        buckets made by 1.0.0-rc.2 and later have of themselves, a power loss may take small objects that were
+        acknowledged.
+      - Only for O(driver=rustfs). A server that has no such setting is a warning. Left out, it is not looked after.
+    type: str
+    choices: [strict, relaxed, none]
   force:
     description: With O(state=absent), first delete every object and version in the bucket.
     type: bool
@@ -144,6 +156,9 @@ results:
     quota:
       description: Size limit in bytes, null for none.
       type: int
+    durability:
+      description: As it is now or would be, null where the server has no such setting or O(durability) was left out.
+      type: str
     deleted_versions:
       description: With O(force=true), how many object versions were deleted.
       type: int
@@ -165,6 +180,7 @@ OPTIONS = {
     "versioning_required": {"type": "bool", "default": True},
     "object_lock": {"type": "bool"},
     "quota": {"type": "str"},
+    "durability": {"type": "str", "choices": ["strict", "relaxed", "none"]},
     "force": {"type": "bool", "default": False},
 }
 
@@ -183,12 +199,13 @@ def main():
             versioning_required=options["versioning_required"],
             object_lock=options["object_lock"],
             quota=None if quota is None else human_to_bytes(quota),
+            durability=options["durability"],
             empty_first=options["force"],
         )
         return reconcile_bucket(
             module.settings,
             wanted,
-            quotas=module.driver if quota is not None else None,
+            beyond_s3=module.driver if quota is not None or options["durability"] else None,
             check=module.check,
             assume_absent=module.empty,
             client=client,

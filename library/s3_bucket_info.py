@@ -44,7 +44,12 @@ buckets:
     object_lock:
       description: Whether the bucket has object lock.
       type: bool
-  sample: [{name: qatlas-raw, versioning: enabled, object_lock: false}]
+    durability:
+      description:
+        - V(strict), V(relaxed), V(none) or V(inherited) with O(driver=rustfs).
+        - Null where the server has no such setting.
+      type: str
+  sample: [{name: qatlas-raw, versioning: enabled, object_lock: false, durability: strict}]
 """
 
 import contextlib
@@ -66,9 +71,17 @@ def main():
         names = module.params["names"]
         names = names if names is not None else bucket_names(client, module.settings.endpoint)
         found = [read_bucket(client, module.settings.endpoint, name) for name in sorted(names)]
+        durability = module.driver.durability if module.params["driver"] == "rustfs" else lambda _name: None
         return {
             "buckets": [
-                {"name": one.name, "versioning": one.versioning, "object_lock": one.object_lock} for one in found if one
+                {
+                    "name": bucket.name,
+                    "versioning": bucket.versioning,
+                    "object_lock": bucket.object_lock,
+                    "durability": durability(bucket.name),
+                }
+                for bucket in found
+                if bucket
             ]
         }
 

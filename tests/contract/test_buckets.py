@@ -169,3 +169,31 @@ def test_a_wrong_secret_is_an_auth_error_that_shows_no_secret(server: Server, na
         run("s3_bucket", {**options(server, name=name), "secret_key": "not-the-secret"})
     assert caught.value.answer["kind"] == "auth"
     assert "not-the-secret" not in str(caught.value.answer)
+
+
+def test_a_bucket_is_made_strict_and_brought_back_to_it(rustfs: Server, name: str) -> None:
+    wanted = options(rustfs, name=name, durability="strict")
+    first = run("s3_bucket", wanted)
+    if first["durability"] is None:
+        pytest.skip("this RustFS has no durability of buckets: 1.0.0-beta.9 and later do")
+    assert run("s3_bucket_info", options(rustfs, names=[name]))["buckets"][0]["durability"] == "strict"
+    assert not run("s3_bucket", wanted)["changed"]
+    assert run("s3_bucket", {**wanted, "durability": "relaxed"})["differences"] == ["durability"]
+    predicted = run("s3_bucket", wanted, check=True)
+    assert predicted["differences"] == ["durability"]
+    assert run("s3_bucket_info", options(rustfs, names=[name]))["buckets"][0]["durability"] == "relaxed"
+    assert run("s3_bucket", wanted)["differences"] == ["durability"]
+    assert not run("s3_bucket", wanted)["changed"]
+
+
+def test_a_server_without_durability_is_a_warning_and_no_change_for_ever(double: Server, name: str) -> None:
+    wanted = options(double, name=name, durability="strict")
+    first = run("s3_bucket", wanted)
+    second = run("s3_bucket", wanted)
+    assert (first["durability"], second["durability"], second["changed"]) == (None, None, False)
+    assert "up to beta.8 syncs nothing" in str(second["warnings"])
+
+
+def test_a_store_that_knows_no_durability_refuses_one_before_the_call(weed: Server, name: str) -> None:
+    with pytest.raises(ModuleFailedError, match="no setting for durability"):
+        run("s3_bucket", options(weed, name=name, durability="strict"), check=True)

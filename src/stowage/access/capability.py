@@ -32,6 +32,8 @@ RUSTFS_SINCE: dict[str, str] = {
     "events_without_authorization": "1.0.0-beta.9",
     # 5.5: acknowledged writes survive a power loss
     "durable_writes": "1.0.0-beta.9",
+    # rustfs-1.0 7.1: what is synced can be set for each bucket
+    "bucket_durability": "1.0.0-beta.9",
     # 1.9: configuration by key and value
     "config_kv": "1.0.0-beta.7",
 }

@@ -230,6 +230,17 @@ class IamDriver:
 
     # the server
 
+    def durability(self, bucket: str) -> str | None:
+        """IAM has no such setting: always ``None``."""
+
+    def set_durability(self, bucket: str, mode: str) -> None:
+        """IAM has no such setting.
+
+        Raises:
+            RefusedError: Always.
+        """
+        raise errors.RefusedError(f"bucket {bucket}: this store has no setting for durability", "leave durability out")
+
     def quota(self, bucket: str) -> int | None:
         """IAM has no quotas: always ``None``."""
         return None

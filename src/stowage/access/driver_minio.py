@@ -237,6 +237,17 @@ class MinioDriver:
 
     # the server
 
+    def durability(self, bucket: str) -> str | None:
+        """MinIO has no such setting: always ``None``."""
+
+    def set_durability(self, bucket: str, mode: str) -> None:
+        """MinIO has no such setting.
+
+        Raises:
+            RefusedError: Always.
+        """
+        raise errors.RefusedError(f"bucket {bucket}: this store has no setting for durability", "leave durability out")
+
     def quota(self, bucket: str) -> int | None:
         """See :class:`stowage.access.model.AccessDriver`."""
         found = self._call(f"read quota of bucket {bucket}", self._root.bucket_quota_get, bucket) or {}

@@ -15,6 +15,7 @@ from stowage.access.actions import RUSTFS
 from stowage.access.capability import parsed_version, rustfs_capabilities
 from stowage.access.model import (
     CHOSEN_KEYS,
+    DURABILITY,
     KEY_LABELS,
     NOTIFICATIONS,
     QUOTA,
@@ -38,7 +39,7 @@ class RustfsDriver:
     """Users, service accounts and policies through RustFS's admin API."""
 
     name = "rustfs"
-    features = frozenset({CHOSEN_KEYS, USER_STATUS, QUOTA, NOTIFICATIONS, KEY_LABELS})
+    features = frozenset({CHOSEN_KEYS, USER_STATUS, QUOTA, DURABILITY, NOTIFICATIONS, KEY_LABELS})
     actions = RUSTFS
 
     def __init__(self, settings: S3Settings) -> None:
@@ -253,6 +254,28 @@ class RustfsDriver:
         doing = f"set quota of bucket {bucket}"
         body = {"quota": size or 0, "quotatype": "hard"}
         self._http.call("PUT", "set-bucket-quota", doing, query={"bucket": bucket}, body=body)
+
+    def durability(self, bucket: str) -> str | None:
+        """``strict``, ``relaxed``, ``none``, or ``inherited`` where the bucket leaves it to the server's own setting.
+
+        Releases that have no such setting either sync everything or, up to beta.8, nothing (docs/quirks.md).
+        """
+        if not self._can("bucket_durability"):
+            return None
+        found = self._http.call("GET", f"bucket-durability/{bucket}", f"read durability of bucket {bucket}") or {}
+        return str(found.get("mode") or "inherited")
+
+    def set_durability(self, bucket: str, mode: str) -> None:
+        """Set it, and look again.
+
+        Raises:
+            ServerFaultError: The server accepted the mode and shows another one.
+        """
+        doing = f"set durability of bucket {bucket}"
+        self._http.call("PUT", f"bucket-durability/{bucket}", doing, body={"mode": mode})
+        shown = self.durability(bucket)
+        if shown != mode:
+            raise errors.ServerFaultError(f"failed to {doing}: the server accepted {mode} but shows {shown}")
 
     def _can(self, capability: str) -> bool:
         if self._version is None:

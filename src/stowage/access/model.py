@@ -15,6 +15,7 @@ Document = dict[str, Any]
 CHOSEN_KEYS = "chosen_keys"  # the caller chooses both halves of a key pair
 USER_STATUS = "user_status"  # a user can be disabled
 QUOTA = "quota"  # a bucket can be given a size limit
+DURABILITY = "durability"  # a bucket says what is synced to disk before a write is acknowledged
 NOTIFICATIONS = "notifications"  # buckets can be bound to event targets
 KEY_LABELS = "key_labels"  # a key has a name and a description
 
@@ -135,6 +136,12 @@ class AccessDriver(Protocol):
     def set_quota(self, bucket: str, size: int | None) -> None:
         """Limit a bucket to ``size`` bytes, or lift the limit."""
 
+    def durability(self, bucket: str) -> str | None:
+        """What is synced before a write of a bucket is acknowledged; ``None`` when the server has no such setting."""
+
+    def set_durability(self, bucket: str, mode: str) -> None:
+        """Set it; only where :meth:`durability` answered something."""
+
     def targets(self) -> list[Target]:
         """The places events can be sent to, as far as the server tells."""
 
@@ -163,6 +170,7 @@ class EmptyDriver:
             "user": None,
             "key": None,
             "quota": None,
+            "durability": None,
         }
         if method in empty:
             return lambda *_args, **_named: empty[method]

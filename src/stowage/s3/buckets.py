@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from stowage import errors
-from stowage.access.model import QUOTA
+from stowage.access.model import DURABILITY, QUOTA
 from stowage.outcome import Difference, Outcome
 from stowage.s3.connection import S3Settings, engine_errors, s3_client
 
@@ -22,8 +22,8 @@ _RESERVED_PREFIXES = ("xn--", "sthree-", "amzn-s3-demo-")
 _RESERVED_SUFFIXES = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
 
 
-class Quotas(Protocol):
-    """The part of an access driver that knows bucket quotas."""
+class BucketSettings(Protocol):
+    """The part of an access driver that knows what S3 itself does not: quota and durability of a bucket."""
 
     features: frozenset[str]
 
@@ -32,6 +32,12 @@ class Quotas(Protocol):
 
     def set_quota(self, bucket: str, size: int | None) -> None:
         """Set or lift the limit."""
+
+    def durability(self, bucket: str) -> str | None:
+        """What is synced before a write is acknowledged; ``None`` when the server has no such setting."""
+
+    def set_durability(self, bucket: str, mode: str) -> None:
+        """Set it."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,7 @@ class WantedBucket:
         versioning_required: ``False`` turns a store without versioning into a warning.
         object_lock: ``True`` makes the bucket with object lock; that can only be done at its creation.
         quota: Size limit in bytes, 0 for none, ``None`` leaves it alone.
+        durability: ``strict``, ``relaxed`` or ``none``; ``None`` leaves it alone.
         empty_first: With ``present=False``: delete all objects and versions first.
     """
 
@@ -54,6 +61,7 @@ class WantedBucket:
     versioning_required: bool = True
     object_lock: bool | None = None
     quota: int | None = None
+    durability: str | None = None
     empty_first: bool = False
 
 
@@ -65,6 +73,7 @@ class Bucket:
     versioning: str = "never"
     object_lock: bool = False
     quota: int | None = None
+    durability: str | None = None
 
 
 def checked_name(name: str) -> str:
@@ -150,6 +159,8 @@ def plan_bucket(current: Bucket | None, wanted: WantedBucket) -> list[Difference
         found.append(Difference("versioning", current.versioning, "enabled"))
     if wanted.quota is not None and (wanted.quota or None) != current.quota:
         found.append(Difference("quota", current.quota, wanted.quota or None))
+    if wanted.durability is not None and current.durability not in (None, wanted.durability):
+        found.append(Difference("durability", current.durability, wanted.durability))
     return found
 
 
@@ -157,7 +168,7 @@ def reconcile_bucket(
     settings: S3Settings,
     wanted: WantedBucket,
     *,
-    quotas: Quotas | None = None,
+    beyond_s3: BucketSettings | None = None,
     check: bool = False,
     assume_absent: bool = False,
     client: S3Client | None = None,
@@ -167,13 +178,14 @@ def reconcile_bucket(
     Args:
         settings: Where, and the administrator's key.
         wanted: The declaration.
-        quotas: Needed when a quota is declared.
+        beyond_s3: Needed when a quota or durability is declared.
         check: Only report.
         assume_absent: Do not ask the server: nothing is there yet (check mode before the server exists).
         client: To share connections between buckets.
 
     Returns:
-        The outcome; ``state`` has ``versioning``, ``versioning_before``, ``object_lock`` and ``quota``.
+        The outcome; ``state`` has ``versioning``, ``versioning_before``, ``object_lock``, ``quota`` and
+        ``durability``.
 
     Raises:
         BadInputError: The name is malformed or reserved.
@@ -181,24 +193,36 @@ def reconcile_bucket(
         RefusedError: The store has no versioning, or the bucket can not be given what was asked for.
     """
     checked_name(wanted.name)
-    if wanted.quota is not None and (quotas is None or QUOTA not in quotas.features):
+    features = beyond_s3.features if beyond_s3 else frozenset()
+    if wanted.quota is not None and QUOTA not in features:
         raise errors.RefusedError(f"bucket {wanted.name}: this store has no quotas", "leave quota out")
+    if wanted.durability is not None and DURABILITY not in features:
+        what = f"bucket {wanted.name}: this store has no setting for durability"
+        raise errors.RefusedError(what, "leave durability out")
     client = client or s3_client(settings)
     current = None
     if not assume_absent:
         current = read_bucket(client, settings.endpoint, wanted.name, lock=bool(wanted.object_lock))
-    if current and wanted.quota is not None and quotas:
-        current = Bucket(current.name, current.versioning, current.object_lock, quotas.quota(wanted.name))
+    if current and beyond_s3:
+        current = _with_settings_beyond_s3(current, wanted, beyond_s3)
     differences = plan_bucket(current, wanted)
     outcome = Outcome(wanted.name, differences, _state(current, wanted))
     if wanted.versioned and current and current.versioning == "unsupported":
         outcome.warnings.append(f"bucket {wanted.name}: this store has no versioning, and it is not required")
     if wanted.present:
         if not check:
-            _apply_present(client, settings, wanted, quotas, outcome)
+            _apply_present(client, settings, wanted, beyond_s3, outcome)
     elif differences:
         _apply_absent(client, settings.endpoint, wanted, outcome, check)
     return outcome
+
+
+def _with_settings_beyond_s3(current: Bucket, wanted: WantedBucket, beyond_s3: BucketSettings) -> Bucket:
+    return replace(
+        current,
+        quota=beyond_s3.quota(wanted.name) if wanted.quota is not None else None,
+        durability=beyond_s3.durability(wanted.name) if wanted.durability is not None else None,
+    )
 
 
 def _state(current: Bucket | None, wanted: WantedBucket) -> dict[str, Any]:
@@ -212,11 +236,12 @@ def _state(current: Bucket | None, wanted: WantedBucket) -> dict[str, Any]:
         "versioning_before": before,
         "object_lock": bool(wanted.object_lock or (current and current.object_lock)),
         "quota": (wanted.quota or None) if wanted.quota is not None else (current.quota if current else None),
+        "durability": wanted.durability if current is None or current.durability else None,
     }
 
 
 def _apply_present(
-    client: S3Client, settings: S3Settings, wanted: WantedBucket, quotas: Quotas | None, outcome: Outcome
+    client: S3Client, settings: S3Settings, wanted: WantedBucket, beyond_s3: BucketSettings | None, outcome: Outcome
 ) -> None:
     fields = {one.field for one in outcome.differences}
     endpoint = settings.endpoint
@@ -225,8 +250,24 @@ def _apply_present(
     if "versioning" in fields:
         _enable_versioning(client, endpoint, wanted, outcome)
     if "quota" in fields:
-        assert quotas is not None  # looked at before anything was sent
-        quotas.set_quota(wanted.name, wanted.quota or None)
+        assert beyond_s3 is not None  # looked at before anything was sent
+        beyond_s3.set_quota(wanted.name, wanted.quota or None)
+    if wanted.durability is not None and beyond_s3 is not None and fields & {"bucket", "durability"}:
+        _set_durability(beyond_s3, wanted, outcome)
+    if wanted.durability is not None and outcome.state["durability"] is None:
+        outcome.warnings.append(
+            f"bucket {wanted.name}: this server cannot be told how durable a bucket is; RustFS up to beta.8 syncs "
+            "nothing, and a power loss may take acknowledged writes"
+        )
+
+
+def _set_durability(beyond_s3: BucketSettings, wanted: WantedBucket, outcome: Outcome) -> None:
+    assert wanted.durability is not None
+    # A new bucket may have come with what is wanted, or the server may have no such setting: only asking tells.
+    shown = beyond_s3.durability(wanted.name)
+    outcome.state["durability"] = wanted.durability if shown else None
+    if shown and shown != wanted.durability:
+        beyond_s3.set_durability(wanted.name, wanted.durability)
 
 
 def _create(client: S3Client, settings: S3Settings, wanted: WantedBucket) -> None:

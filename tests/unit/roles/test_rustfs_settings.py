@@ -24,7 +24,7 @@ TARGETS = [
     {"name": "six", "endpoint": "http://[fd00::1]:9880/"},
 ]
 RUNS = {
-    "version": "1.0.0-beta.5",
+    "version": "1.0.0-rc.3",
     "ready": True,
     "details": {"drives": ["/var/lib/rustfs"]},
     "targets": [{"arn": "arn:rustfs:sqs::qatlas:webhook", "status": "online"}],
@@ -56,11 +56,15 @@ CASES = {
     "domains": {"rustfs_environment": {"RUSTFS_SERVER_DOMAINS": "s3.example.org"}},
     "audit": {"rustfs_environment": {"RUSTFS_AUDIT_ENABLE": "true"}},
     "secret in the environment": {"rustfs_environment": {"RUSTFS_SECRET_KEY": "x"}},
+    "nothing synced": {"rustfs_version": "1.0.0-beta.8"},
+    "first that syncs": {"rustfs_version": "1.0.0-beta.9"},
+    "later releases": {"rustfs_version": "1.0.5"},
+    "unsafe on purpose": {"rustfs_version": "1.0.0-beta.5", "rustfs_accept_unsafe_version": True},
     "published key": {"rustfs_root_access_key": "rustfsadmin"},
     "runs": {"_rustfs_running": RUNS, "rustfs_event_targets": TARGETS[:1]},
     "does not answer": {"_rustfs_running": {"msg": "connection refused"}},
     "compose file not applied": {"_rustfs_running": {"msg": "refused"}, "rustfs_install_method": "compose_file"},
-    "other release": {"_rustfs_running": {**RUNS, "version": "1.0.0-beta.4"}},
+    "other release": {"_rustfs_running": {**RUNS, "version": "1.0.0-rc.2"}},
     "not ready": {"_rustfs_running": {**RUNS, "ready": False}},
     "other folder": {"_rustfs_running": {**RUNS, "details": {"drives": ["/data"]}}},
     "target missing": {"_rustfs_running": RUNS, "rustfs_event_targets": [TARGETS[1]]},
@@ -103,7 +107,19 @@ _DIFFERENCES = "{{ _rustfs_differences if _rustfs_running is defined else [] }}"
 _LINES = "{{ _rustfs_rules | rejectattr('holds') | map(attribute='says') | list }}"
 
 
-@pytest.mark.parametrize("case", ["plain", "targets", "cluster", "own program", "container by digest"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        "plain",
+        "targets",
+        "cluster",
+        "own program",
+        "container by digest",
+        "first that syncs",
+        "later releases",
+        "unsafe on purpose",
+    ],
+)
 def test_good_settings_pass(case, told):
     assert told[case]["lines"] == []
 
@@ -122,6 +138,7 @@ def test_good_settings_pass(case, told):
         ("domains", "rustfs_environment holds RUSTFS_SERVER_DOMAINS"),
         ("audit", "rustfs_environment holds RUSTFS_AUDIT_ENABLE"),
         ("secret in the environment", "rustfs_environment holds RUSTFS_SECRET_KEY"),
+        ("nothing synced", "rustfs_version 1.0.0-beta.8 syncs nothing to disk"),
         ("published key", "the root keys are the published ones"),
     ],
 )  # fmt: skip
@@ -129,7 +146,7 @@ def test_settings_that_cannot_work_are_refused_in_one_line(case, line, told):
     (only,) = told[case]["lines"]
     assert line in only
     assert "; right: " in only
-    assert "; mend: " in only
+    assert "; mend: " in only or "; fix: " in only
     assert "\n" not in only
 
 
@@ -147,7 +164,7 @@ def test_a_server_that_runs_as_described_passes_the_check(told):
     [
         ("does not answer", "not yet applied (connection refused)"),
         ("compose file not applied", "as docs/nas.md says"),
-        ("other release", "RustFS 1.0.0-beta.4 runs; right: 1.0.0-beta.5"),
+        ("other release", "RustFS 1.0.0-rc.2 runs; right: 1.0.0-rc.3"),
         ("not ready", "/health/ready does not say 200"),
         ("other folder", "data lies in /data; right: /var/lib/rustfs"),
         ("target missing", "event target arn:rustfs:sqs::second:webhook is missing; right: online"),

@@ -45,3 +45,19 @@ def test_good_names_pass(good: str) -> None:
 def test_bad_names_are_refused(bad: str) -> None:
     with pytest.raises(errors.BadInputError, match="bucket name"):
         checked_name(bad)
+
+
+@pytest.mark.parametrize(
+    ("has", "wants", "differs"),
+    [
+        ("relaxed", "strict", True),
+        ("inherited", "strict", True),
+        ("strict", "strict", False),
+        ("relaxed", None, False),
+        (None, "strict", False),  # a server without the setting: a warning, no difference that would never end
+    ],
+)
+def test_durability_differs_only_where_the_server_has_it_and_says_otherwise(
+    has: str | None, wants: str | None, differs: bool
+) -> None:
+    assert bool(plan_bucket(Bucket("bbb", durability=has), WantedBucket("bbb", durability=wants))) is differs
