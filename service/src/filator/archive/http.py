@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from dataclasses import asdict
 from urllib.parse import parse_qsl
 
 from multipart import MultipartError, MultipartSegment, PushMultipartParser  # type: ignore[import-untyped]
@@ -113,21 +115,16 @@ class ArchiveRequests:
             return
         archive = Archive(self._rows, self._registry, tx, self._settings.timezone, include_objects=include_objects)
         client = Client(receive)
-        async for chunk in archive.stream():
+        download = await self._rows.begin_download(tx)
+        try:
+            async for chunk in archive.stream(download):
+                client.check()
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
             client.check()
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        client.check()
-        # The note comes before the last byte: a client that saw the end may delete at once.
-        summary = archive.summary
-        await self._rows.downloaded(
-            tx,
-            {
-                "files": summary.files,
-                "bytes": summary.bytes,
-                "blobs": summary.blobs,
-                "sha256": summary.sha256,
-                "size": summary.size,
-                "objects": "include" if include_objects else "keep",
-            },
-        )
+            # The note comes before the last byte: a client that saw the end may delete at once.
+            objects = "include" if include_objects else "keep"
+            await self._rows.downloaded(download, {**asdict(archive.summary), "objects": objects})
+        except BaseException:
+            await asyncio.shield(self._rows.broken_off(download))
+            raise
         await send({"type": "http.response.body", "body": b""})

@@ -6,14 +6,16 @@ import json
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 
+from filator.archive import exports
+from filator.archive.exports import Download, Exported
 from filator.crashpoints import reach
 from filator.database import COLUMNS, Connection, Rows, row_to_attachment
-from filator.errors import Conflict, NotFound, Unprocessable
+from filator.errors import Conflict, NotFound, Unavailable, Unprocessable
 from filator.models import Attachment
 from filator.replaced import forget
 from filator.settings import Settings
@@ -24,6 +26,8 @@ log = structlog.get_logger()
 PAGE = 500
 BATCH = 1000
 MONTHS = 3
+# Of the files that a commit leaves, so many are named; all are counted.
+NAMED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,7 @@ class Transaction:
         state: open, committing or committed.
         ctx: what clients see: date, later count; and our notes.
         commit: the closing message.
-        created_at: files changed after this moment do not belong to it.
+        created_at: files whose last change began after this moment do not belong to it.
         updated_at: of the last step.
     """
 
@@ -61,9 +65,39 @@ def _transaction(row: Any) -> Transaction:
     )
 
 
-# The set is a predicate, not a list: a file that was replaced since the transaction was opened drops out of the ZIP
-# and of the deletion alike, so nothing is deleted that the ZIP lacks.
+# What a ZIP is made of. It decides no deletion: a change that began before the transaction may end behind the ZIP.
 _SET = "created_at < $1 AND updated_at < $2"
+
+
+def chosen_downloads(
+    downloads: list[Download], sha256: str | None, uuid: str, *, delete_objects: bool
+) -> list[Download]:
+    """Choose the downloads whose rows may be deleted: of several, only the rows that all of them hold.
+
+    Args:
+        downloads: the complete ones, the latest last.
+        sha256: of the ZIP that the caller has; None when the caller did not say.
+        uuid: of the transaction, for the messages.
+        delete_objects: the S3 objects shall go too.
+
+    Raises:
+        Conflict: there is none that allows it.
+    """
+    if not downloads:
+        raise Conflict(f"Download the archive to its end first: GET /attachments/archive/{uuid}; nothing was deleted")
+    chosen = [it for it in downloads if sha256 in (None, it.notes["sha256"])]
+    if not chosen:
+        raise Conflict(
+            "No complete download of this transaction has that sha256, so the ZIP at hand is not what was sent: "
+            "download it again; nothing was deleted"
+        )
+    if delete_objects:
+        chosen = [it for it in chosen if it.notes["objects"] == "include"]
+        if not chosen:
+            raise Conflict(
+                "The archive that was downloaded holds no S3 objects: download it with objects=include first"
+            )
+    return chosen
 
 
 class ArchiveRows:
@@ -138,87 +172,139 @@ class ArchiveRows:
             )
         return [_transaction(row) for row in rows]
 
-    async def files(self, tx: Transaction) -> AsyncIterator[Attachment]:
-        """Stream the rows of the set in pages, by key: no snapshot for hours that would stop vacuum."""
+    async def files(self, tx: Transaction) -> AsyncIterator[list[tuple[Attachment, int]]]:
+        """Stream the rows of the set with their revisions, page by page.
+
+        By key: a snapshot for hours would stop vacuum.
+        """
         last_time, last_uuid = datetime.fromisoformat("0001-01-02T00:00:00+00:00"), ""
         while True:
             async with self._rows.connection() as connection:
                 rows = await connection.fetch(
-                    f"SELECT {COLUMNS} FROM attachments WHERE {_SET} AND (created_at, uuid) > ($3, $4) "  # noqa: S608
-                    f"ORDER BY created_at, uuid LIMIT {PAGE}",
+                    f"SELECT {COLUMNS}, revision FROM attachments "  # noqa: S608
+                    f"WHERE {_SET} AND (created_at, uuid) > ($3, $4) ORDER BY created_at, uuid LIMIT {PAGE}",
                     tx.before,
                     tx.created_at,
                     last_time,
                     last_uuid,
                 )
-            for row in rows:
-                yield row_to_attachment(row)
+            if rows:
+                yield [(row_to_attachment(row[:-1]), row["revision"]) for row in rows]
             if len(rows) < PAGE:
                 return
             last_time, last_uuid = rows[-1]["created_at"], rows[-1]["uuid"]
 
-    async def downloaded(self, tx: Transaction, notes: dict[str, object]) -> None:
-        """Note that the ZIP was sent to its end: only then may the rows be deleted."""
-        async with self._rows.connection() as connection:
-            await connection.execute(
-                "UPDATE archive_txs SET ctx = ctx || $2::jsonb, updated_at = $3 WHERE uuid = $1",
-                tx.uuid,
-                json.dumps({"archive": notes}),
-                now(),
-            )
+    async def begin_download(self, tx: Transaction) -> int:
+        """Start the list of what a ZIP holds.
 
-    async def close(self, uuid: str, message: str | None, *, delete_objects: bool) -> Transaction:
-        """Delete the rows of a transaction for good; goes on where a killed run stopped.
+        Returns:
+            Its id.
+        """
+        async with self._rows.connection() as connection:
+            return await exports.begin(connection, tx.uuid)
+
+    async def exported(self, download: int, rows: list[Exported]) -> None:
+        """Add rows to the list of a ZIP."""
+        async with self._rows.connection() as connection:
+            await exports.add(connection, download, rows)
+
+    async def downloaded(self, download: int, notes: dict[str, object]) -> None:
+        """Note that a ZIP was sent to its end: only then may its rows be deleted."""
+        reach("archive-listed")
+        async with self._rows.connection() as connection:
+            await exports.finish(connection, download, notes)
+        reach("archive-noted")
+
+    async def broken_off(self, download: int) -> None:
+        """Forget the list of a ZIP that was not sent to its end."""
+        try:
+            async with self._rows.connection() as connection:
+                await exports.drop(connection, download)
+        except Unavailable:
+            log.warning("list of a broken download left for the sweep", download=download)
+
+    async def close(
+        self, uuid: str, message: str | None, *, delete_objects: bool, sha256: str | None = None
+    ) -> Transaction:
+        """Delete the rows that the ZIP holds, as it holds them, for good; goes on where a killed run stopped.
 
         Args:
             uuid: of the transaction.
             message: kept as `commit`.
             delete_objects: also queue the S3 objects for removal; else they stay where they are, and are noted.
+            sha256: of the ZIP that the caller has, hex. None: only rows go that every complete download holds.
 
         Raises:
             NotFound: no such transaction.
-            Conflict: no complete download yet, or the wish about objects changed in the middle.
+            Conflict: no complete download yet, or none with that sha256.
         """
-        tx = await self.get(uuid)
+        async with self._rows.connection() as connection, connection.transaction():
+            row = await connection.fetchrow("SELECT * FROM archive_txs WHERE uuid = $1 FOR UPDATE", uuid)
+            if row is None:
+                raise NotFound
+            tx = _transaction(row)
+            if tx.state == "open":
+                await self._begin_closing(connection, tx, message, delete_objects=delete_objects, sha256=sha256)
+            elif sha256 not in (None, (tx.ctx.get("archive") or {}).get("sha256")):
+                raise Conflict("The rows of another ZIP of this transaction are deleted, not of that with this sha256")
         if tx.state == "committed":
             return tx
-        if "archive" not in tx.ctx:
-            raise Conflict(
-                f"Download the archive to its end first: GET /attachments/archive/{uuid}; nothing was deleted"
-            )
         if tx.state == "open":
-            if delete_objects and tx.ctx["archive"].get("objects") != "include":
-                raise Conflict(
-                    "The archive that was downloaded holds no S3 objects: download it with objects=include first"
-                )
-            notes = {"objects": "delete" if delete_objects else "keep", "message": message or "", "deleted": 0}
-            async with self._rows.connection() as connection:
-                await connection.execute(
-                    "UPDATE archive_txs SET state = 'committing', ctx = ctx || $2::jsonb, updated_at = $3 "
-                    "WHERE uuid = $1 AND state = 'open'",
-                    uuid,
-                    json.dumps({"closing": notes}),
-                    now(),
-                )
             reach("archive-committing")
         return await self._finish(uuid)
+
+    @staticmethod
+    async def _begin_closing(
+        connection: Connection, tx: Transaction, message: str | None, *, delete_objects: bool, sha256: str | None
+    ) -> None:
+        downloads = await exports.complete(connection, tx.uuid)
+        chosen = chosen_downloads(downloads, sha256, tx.uuid, delete_objects=delete_objects)
+        *others, one = chosen
+        struck = await exports.narrow(connection, one.id, [it.id for it in others]) if others else []
+        closing = {
+            "download": one.id,
+            "objects": "delete" if delete_objects else "keep",
+            "message": message or "",
+            "deleted": tx.ctx.get("deleted", 0),
+            "left": {
+                "changed": len(struck),
+                "gone": 0,
+                "unreadable": one.notes.get("unreadable", 0),
+                "uuids": struck[:NAMED],
+            },
+        }
+        await connection.execute(
+            "UPDATE archive_txs SET state = 'committing', ctx = (ctx - 'deleted') || $2::jsonb, updated_at = $3 "
+            "WHERE uuid = $1",
+            tx.uuid,
+            json.dumps({"archive": one.notes, "closing": closing}),
+            now(),
+        )
 
     async def _finish(self, uuid: str) -> Transaction:
         while True:
             async with self._rows.connection() as connection, connection.transaction():
-                # The lock lets one closer work at a time; the count is updated with each batch, in one commit.
+                # The lock lets one closer work at a time; list and count change with each batch, in one commit.
                 tx = _transaction(
                     await connection.fetchrow("SELECT * FROM archive_txs WHERE uuid = $1 FOR UPDATE", uuid)
                 )
                 if tx.state == "committed":
                     return tx
-                count = await self._batch(connection, tx)
                 closing = tx.ctx["closing"]
-                closing["deleted"] += count
-                if count == 0:
+                batch = await exports.take(connection, closing["download"], BATCH)
+                if batch:
+                    await self._batch(connection, tx, batch)
+                    await connection.execute(
+                        "UPDATE archive_txs SET ctx = ctx || $2::jsonb, updated_at = $3 WHERE uuid = $1",
+                        uuid,
+                        json.dumps({"closing": closing}),
+                        now(),
+                    )
+                else:
                     ctx = {key: value for key, value in tx.ctx.items() if key != "closing"} | {
                         "count": closing["deleted"],
                         "objects": closing["objects"],
+                        "left": closing["left"],
                     }
                     await connection.execute(
                         "UPDATE archive_txs SET state = 'committed', ctx = $2::jsonb, commit = $3, updated_at = $4 "
@@ -228,22 +314,30 @@ class ArchiveRows:
                         closing["message"],
                         now(),
                     )
-                else:
-                    await connection.execute(
-                        "UPDATE archive_txs SET ctx = ctx || $2::jsonb WHERE uuid = $1",
-                        uuid,
-                        json.dumps({"closing": closing}),
-                    )
+                    await exports.drop_all(connection, uuid)
             reach("archive-batch")
 
-    async def _batch(self, connection: Connection, tx: Transaction) -> int:
-        rows = await connection.fetch(
-            f"DELETE FROM attachments WHERE uuid IN (SELECT uuid FROM attachments WHERE {_SET} "  # noqa: S608
-            f"ORDER BY created_at, uuid LIMIT {BATCH} FOR UPDATE) AND {_SET} "
-            "RETURNING uuid, store, bucket, identifier_in_store AS identifier, version_id",
-            tx.before,
-            tx.created_at,
+    async def _batch(self, connection: Connection, tx: Transaction, batch: list[Exported]) -> None:
+        """Delete those rows of a batch that are still as the ZIP holds them, and count into ctx what became of all."""
+        closing = tx.ctx["closing"]
+        uuids = [uuid for uuid, _revision in batch]
+        # In one order for everybody, so that two closers do not wait for each other.
+        locked = await connection.fetch(
+            "SELECT uuid FROM attachments WHERE uuid = ANY($1) ORDER BY uuid FOR UPDATE", uuids
         )
+        rows = await connection.fetch(
+            "DELETE FROM attachments it USING unnest($1::text[], $2::bigint[]) AS exported(uuid, revision) "
+            "WHERE it.uuid = exported.uuid AND it.revision = exported.revision "
+            "RETURNING it.uuid, store, bucket, identifier_in_store AS identifier, version_id",
+            uuids,
+            [revision for _uuid, revision in batch],
+        )
+        changed = sorted({row["uuid"] for row in locked} - {row["uuid"] for row in rows})
+        closing["deleted"] += len(rows)
+        left = closing["left"]
+        left["changed"] += len(changed)
+        left["gone"] += len(batch) - len(locked)
+        left["uuids"] += changed[: NAMED - len(left["uuids"])]
         in_db = [row["identifier"] for row in rows if row["store"] == "db"]
         outside = [row for row in rows if row["store"] != "db"]
         await connection.execute("DELETE FROM attachment_blobs WHERE id = ANY($1)", in_db, timeout=600)
@@ -251,10 +345,12 @@ class ArchiveRows:
         # The replaced versions go where their file's version goes.
         replaced = await forget(connection, [row["uuid"] for row in rows])
         values += [(it.store, it.bucket, it.identifier, it.version_id) for it in replaced]
-        if tx.ctx["closing"]["objects"] == "delete":
+        if closing["objects"] == "delete":
+            # Readers that began before have the same time as after every other deletion.
+            due = now() + timedelta(seconds=self._settings.gc_grace_seconds)
             await connection.executemany(
                 "INSERT INTO blob_gc (store, bucket, identifier, version_id, not_before) VALUES ($1,$2,$3,$4,$5)",
-                [(*value, now()) for value in values],
+                [(*value, due) for value in values],
             )
         else:
             await connection.executemany(
@@ -262,12 +358,12 @@ class ArchiveRows:
                 "VALUES ($1,$2,$3,$4,$5)",
                 [(*value, tx.uuid) for value in values],
             )
-        return len(rows)
 
     async def resume(self) -> dict[str, int]:
         """Finish deletions that a killed process left in the middle."""
         done = {"finished": 0}
         async with self._rows.connection() as connection:
+            await exports.drop_dead(connection)
             # Young ones are being worked on by the request that began them.
             rows = await connection.fetch(
                 "SELECT uuid FROM archive_txs "
