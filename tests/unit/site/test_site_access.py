@@ -162,3 +162,13 @@ def test_the_host_gets_hashes_only(mine: Play):
     assert "FILATOR_EDGE_LISTEN='10.9.0.2:8081'" in lines
     assert "FILATOR_EDGE_ACCESS='tokens'" in lines
     assert "FILATOR_PRIVATE_ACCESS" not in lines
+
+
+def test_an_edge_of_a_site_without_the_file_service_has_no_site_for_it(mine: Play):
+    show = mine.folder / "sites.yml"
+    names = "{{ inventory_hostname }}={{ edge_sites | map(attribute='name') | join(',') }}"
+    task = {"ansible.builtin.debug": {"msg": names}}
+    show.write_text(yaml.safe_dump([{"hosts": "edge", "gather_facts": False, "tasks": [task]}]))
+    told = mine.run(show, "-e", "ansible_connection=local", "-e", '{"app_services": ["qatlasd"]}').stdout
+    assert "edge-north=object" in told
+    assert "edge-south=object" in told
