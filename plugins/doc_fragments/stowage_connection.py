@@ -36,7 +36,7 @@ options:
     description: PEM file, on the controller, of the authority that signed the store's certificate.
     type: path
   validate_certs:
-    description: V(false) takes any certificate. Better give O(ca_bundle).
+    description: V(false) takes any certificate, whatever O(ca_bundle) says. Better give that one.
     type: bool
     default: true
   driver:

@@ -6,6 +6,7 @@ Exit status: 0 when all went well, 1 when something failed, 2 for wrong input, 1
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import Any
 
 import click
@@ -54,5 +55,10 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="stowage")
-def main() -> None:
+@click.option(
+    "--site",
+    type=click.Path(path_type=Path),
+    help="Take endpoint, key and bucket from this inventory, its vault included",
+)
+def main(**_: Any) -> None:
     """Look after an S3 store: see, prune and restore versions, make links, find out what is wrong."""

@@ -14,6 +14,7 @@ import click
 
 from stowage import errors
 from stowage.cli.profile import with_profile
+from stowage.cli.site import site_place
 from stowage.s3.connection import S3Settings, environment_buckets, from_environment
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -51,6 +52,7 @@ _OPTIONS = [
     click.option(
         "--env-file", type=click.Path(path_type=Path), help="Read variables from this file; the environment wins"
     ),
+    click.option("--site", type=click.Path(path_type=Path), help="Endpoint, key and bucket of this inventory"),
     click.option("--profile", help="Endpoint and key of this profile of ~/.aws  [env: AWS_PROFILE]"),
     click.option("--access-key", help="Access key id  [env: QATLAS_S3_ACCESS_KEY_ID, AWS_ACCESS_KEY_ID]"),
     click.option(
@@ -70,6 +72,10 @@ def connection_options(command: Command) -> Command:
 
     def wrapped(**given: Any) -> Any:
         connection = {name: given.pop(name) for name in _NAMES}
+        context = click.get_current_context(silent=True)
+        if context:
+            connection["site"] = connection["site"] or context.find_root().params.get("site")
+            connection["command"] = context.info_name
         return command(connection=connection, **given)
 
     wrapped.__doc__ = command.__doc__
@@ -86,6 +92,7 @@ _NAMES = (
     "kind",
     "storage",
     "env_file",
+    "site",
     "profile",
     "access_key",
     "secret_key_file",
@@ -107,8 +114,9 @@ def target(connection: Mapping[str, Any], environ: Mapping[str, str] | None = No
         BadInputError: Something is missing, half-set or malformed; the message says what and what would be right.
     """
     env = environment(connection.get("env_file"), environ)
-    storage = connection["storage"] or _only_storage(env, connection)
-    if storage:
+    if connection["site"]:
+        made = _from_site(connection)
+    elif storage := connection["storage"] or _only_storage(env, connection):
         made = _from_storage(env, storage, connection["bucket"], insecure=connection["insecure"])
     else:
         made = _from_variables(env, connection)
@@ -137,6 +145,19 @@ def environment(env_file: Path | None, environ: Mapping[str, str] | None = None)
             "run as the service's user: sudo -u USER stowage …",
         ) from None
     return {name: value for name, value in values.items() if value is not None} | env
+
+
+def _from_site(connection: Mapping[str, Any]) -> Target:
+    settings, bucket, public = site_place(
+        connection["site"],
+        connection.get("command") or "",
+        bucket=connection["bucket"],
+        verify=not connection["insecure"],
+    )
+    changes: dict[str, Any] = {name: connection[name] for name in ("endpoint", "access_key") if connection[name]}
+    if connection["secret_key_file"]:
+        changes["secret_key"] = _secret(connection["secret_key_file"])
+    return Target(settings=dataclasses.replace(settings, **changes), bucket=bucket, public_endpoint=public)
 
 
 def _only_storage(env: Mapping[str, str], connection: Mapping[str, Any]) -> str | None:
