@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from filator.server import HELD_BYTES, OneWrite
+from filator.connection import HELD_BYTES, OneWrite
 
 HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
 LARGE = bytes(HELD_BYTES + 1)

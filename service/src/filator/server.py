@@ -2,111 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import signal
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import structlog
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors.multiprocess import Multiprocess
 
+from filator.connection import Connection
 from filator.settings import Settings
 
 log = structlog.get_logger()
-
-
-# How long a retiring worker still answers on connections that it has accepted but that carry no request yet.
-LINGER_SECONDS = 1.0
-# What a request may hold of its body before it is looked at. At uvicorn's 64 KiB reading stopped and went on 16,000
-# times a GiB, two system calls each.
-BODY_BYTES = 1 << 18
-# Shorter writes wait for the next one: heads of answers, and small bodies behind them.
-HELD_BYTES = 1 << 14
-
-
-class OneWrite:
-    """A transport that sends the head of an answer together with its body.
-
-    uvicorn writes them one after the other, which was two system calls here and two wake-ups of the client. A short
-    write waits for the next one, at most until the loop comes round.
-    """
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._held = b""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        """Send behind what is held, or hold."""
-        if self._held:
-            held, self._held = self._held, b""
-            if len(data) <= HELD_BYTES:
-                self._transport.write(b"".join((held, data)))
-            else:
-                self._transport.writelines((held, data))
-        elif len(data) <= HELD_BYTES:
-            self._held = data
-            self._loop.call_soon(self._flush)
-        else:
-            self._transport.write(data)
-
-    def close(self) -> None:
-        """Close behind what is held."""
-        self._flush()
-        self._transport.close()
-
-    def _flush(self) -> None:
-        if self._held:
-            held, self._held = self._held, b""
-            self._transport.write(held)
-
-
-class Connection(HttpToolsProtocol):
-    """uvicorn's connection, which does not cut a client off that is about to send.
-
-    On shutdown uvicorn closes each connection without a request at once. A client whose request is on its way then
-    gets a reset: seen in a rolling restart under steady uploads, one request in some hundreds. This one answers
-    what arrives within LINGER_SECONDS, with `Connection: close`, and closes what stayed silent.
-    """
-
-    _retiring = False
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin with a transport that joins writes."""
-        super().connection_made(OneWrite(transport, self.loop))  # type: ignore[arg-type]
-
-    def shutdown(self) -> None:
-        """Finish the request under way; wait a moment for one that may be coming."""
-        if self.cycle is None or self.cycle.response_complete:
-            self._retiring = True
-            self.loop.call_later(LINGER_SECONDS, super().shutdown)
-        else:
-            super().shutdown()
-
-    def on_body(self, body: bytes) -> None:
-        """Take in a piece of the body; what uvicorn does, except that reading pauses later."""
-        cycle = self.cycle
-        if cycle is None or cycle.response_complete:
-            return
-        cycle.body += body
-        if len(cycle.body) > BODY_BYTES:
-            self.flow.pause_reading()
-        cycle.message_event.set()
-
-    def on_headers_complete(self) -> None:
-        """Answer the last request of a retiring worker's connection, then close."""
-        super().on_headers_complete()
-        if self._retiring and self.cycle is not None:
-            self.cycle.keep_alive = False
 
 
 class Supervisor(Multiprocess):
@@ -146,7 +57,8 @@ def serve(settings: Settings) -> int:
         host=host,
         port=port,
         workers=settings.workers,
-        http=Connection,
+        http=partial(Connection, head_seconds=settings.head_seconds),  # type: ignore[arg-type]
+        ws="none",
         loop="uvloop",
         lifespan="on",
         access_log=False,

@@ -237,6 +237,7 @@ class Settings(BaseModel):
     max_metadata_count: Annotated[int, Field(ge=0)] = 64
     max_metadata_bytes: Annotated[int, Field(ge=1, description="one value")] = 4096
     idle_seconds: Annotated[float, Field(gt=0, description="longest silence of an uploading client")] = 30
+    head_seconds: Annotated[float, Field(gt=0, description="until the head of a request is there")] = 30
     min_upload_rate: Annotated[int, Field(ge=0, description="bytes a second, after the first minute")] = 1024
     tokens: Annotated[str, Field(repr=False, description="lines of the file, `;` between")] = ""
     tokens_file: Path | None = None

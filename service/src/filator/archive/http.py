@@ -11,7 +11,7 @@ from multipart import MultipartError, MultipartSegment, PushMultipartParser  # t
 
 from filator.archive.rows import ArchiveRows, Transaction
 from filator.archive.zipfile import Archive
-from filator.errors import BadRequest, ClientGone, Conflict, NotFound, TooLarge, Unprocessable
+from filator.errors import BadRequest, ClientGone, Conflict, NotFound, RequestTimeout, TooLarge, Unprocessable
 from filator.form import boundary_of
 from filator.gateway import Client, Receive, Scope, Send, send_json
 from filator.settings import Settings
@@ -21,14 +21,7 @@ _UUID = re.compile(r"[0-9a-f]{64}")
 _MAX_FORM = 65536
 
 
-async def read_fields(scope: Scope, receive: Receive) -> dict[str, str]:
-    """Collect the fields of a small request: address, urlencoded or multipart body, the body winning.
-
-    Raises:
-        BadRequest: the body cannot be read.
-        TooLarge: more than 64 KiB.
-    """
-    fields = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+async def _small_body(receive: Receive) -> bytes:
     body = bytearray()
     while True:
         message = await receive()
@@ -38,13 +31,34 @@ async def read_fields(scope: Scope, receive: Receive) -> dict[str, str]:
         if len(body) > _MAX_FORM:
             raise TooLarge("This request takes at most 64 KiB of fields")
         if not message.get("more_body", False):
-            break
+            return bytes(body)
+
+
+async def read_fields(scope: Scope, receive: Receive, seconds: float) -> dict[str, str]:
+    """Collect the fields of a small request: address, urlencoded or multipart body, the body winning.
+
+    Args:
+        scope: of ASGI.
+        receive: of ASGI.
+        seconds: within which the whole body must come.
+
+    Raises:
+        BadRequest: the body cannot be read.
+        RequestTimeout: it did not come in time.
+        TooLarge: more than 64 KiB.
+    """
+    fields = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+    try:
+        async with asyncio.timeout(seconds):
+            body = await _small_body(receive)
+    except TimeoutError:
+        raise RequestTimeout(f"The fields did not come within {seconds:g} seconds") from None
     kind = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"content-type"), "")
     if not body:
         return fields
     try:
         if kind.lower().startswith("multipart/form-data"):
-            return fields | _multipart(bytes(body), boundary_of(kind))
+            return fields | _multipart(body, boundary_of(kind))
         return fields | dict(parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=50))
     except (MultipartError, UnicodeDecodeError, ValueError) as exc:
         raise BadRequest("The body must be a form (urlencoded or multipart/form-data)") from exc
@@ -75,7 +89,7 @@ class ArchiveRequests:
 
     async def open(self, scope: Scope, receive: Receive, send: Send) -> None:
         """POST /attachments/archive/tx."""
-        fields = await read_fields(scope, receive)
+        fields = await read_fields(scope, receive, self._settings.idle_seconds)
         tx = await self._rows.open(fields.get("date") or None)
         await send_json(send, 200, self._rows.describe(tx))
 
@@ -84,7 +98,7 @@ class ArchiveRequests:
         uuid = scope["path_params"]["uuid"].lower()
         if not _UUID.fullmatch(uuid):
             raise NotFound
-        fields = await read_fields(scope, receive)
+        fields = await read_fields(scope, receive, self._settings.idle_seconds)
         objects = fields.get("objects", "")
         if scope["method"] == "DELETE":
             if objects not in ("", "keep", "delete"):
