@@ -343,7 +343,7 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
     def _begin_to_linger(self) -> bool:
-        """Go on reading where the client still sends, unless that is too slow; a reset would take the answer from it."""
+        """Go on reading where a client still sends, unless it is slow; a reset would take the answer from it."""
         if self._late or (self._in_head and not self._refused):
             return False
         self._linger_end = self.loop.time() + LINGER_SECONDS
