@@ -8,8 +8,9 @@ def query(host, sql):
 
 
 def test_service_runs_and_starts_at_boot(host):
-    service = host.service("postgresql@15-main")
-    assert service.is_running, host.check_output("journalctl -u postgresql@15-main -n 20 --no-pager")
+    version = host.check_output("pg_lsclusters --no-header | cut -d' ' -f1")
+    service = host.service(f"postgresql@{version}-main")
+    assert service.is_running, host.check_output(f"journalctl -u postgresql@{version}-main -n 20 --no-pager")
     assert service.is_enabled
 
 
