@@ -38,6 +38,7 @@ def sites_of(port: int, upstream: int) -> list[dict[str, Any]]:
     """What the wiring makes an edge offer at this port, with the app host on this machine."""
     wiring = yaml.safe_load((ROOT / "inventories" / "wiring.yml").read_text())
     values = {
+        "object_store_programs": [{"program": "filator"}],
         "edge_tls": "off",
         "edge_site_host": f"127.0.0.1:{port}",
         "edge_s3_public_endpoint": "http://s3.example.org",
@@ -68,14 +69,14 @@ def command(proxy: str, folder: Path, sites: list[dict[str, Any]]) -> list[str]:
 
 
 @contextlib.contextmanager
-def in_front(proxy: str, folder: Path, upstream: int) -> Iterator[Edge]:
-    """Run a proxy for the time of the block."""
+def in_front(proxy: str, folder: Path, upstream: int, **more: Any) -> Iterator[Edge]:
+    """Run a proxy for the time of the block; `more` goes into its site."""
     if shutil.which(proxy, path="/usr/sbin:/usr/bin") is None:
         pytest.skip(f"needs {proxy}: apt-get install {proxy}")
     port = servers.free_port()
     process = servers.Process(folder / "log")
     environment = {"XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "PATH": "/usr/bin:/bin"}
-    process.spawn(command(proxy, folder, sites_of(port, upstream)), env=environment)
+    process.spawn(command(proxy, folder, [{**site, **more} for site in sites_of(port, upstream)]), env=environment)
     url = f"http://127.0.0.1:{port}"
     try:
         servers.wait_for(lambda: requests.get(f"{url}/healthz", timeout=5).ok, proxy)
