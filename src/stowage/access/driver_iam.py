@@ -216,6 +216,12 @@ class IamDriver:
             made = self._iam.create_access_key(UserName=user)["AccessKey"]
         return Credentials(made["AccessKeyId"], made["SecretAccessKey"])
 
+    def make_own_key(self) -> Credentials:
+        """See :class:`stowage.access.model.AccessDriver`."""
+        with self._doing("create a key of its own"):
+            made = self._iam.create_access_key()["AccessKey"]
+        return Credentials(made["AccessKeyId"], made["SecretAccessKey"])
+
     def set_key_enabled(self, key: AccessKey, enabled: bool, secret: str | None) -> None:
         """See :class:`stowage.access.model.AccessDriver`."""
         with self._doing(f"set status of key {key.access_key_id}"):

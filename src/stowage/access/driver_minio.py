@@ -222,6 +222,17 @@ class MinioDriver:
         )
         return pair
 
+    def make_own_key(self) -> Credentials:
+        """See :class:`stowage.access.model.AccessDriver`."""
+        pair = new_credentials()
+        self._call(
+            "create a key of its own",
+            self._root.add_service_account,
+            access_key=pair.access_key_id,
+            secret_key=pair.secret_access_key,
+        )
+        return pair
+
     def set_key_enabled(self, key: AccessKey, enabled: bool, secret: str | None) -> None:
         """See :class:`stowage.access.model.AccessDriver`."""
         self._call(

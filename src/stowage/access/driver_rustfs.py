@@ -196,6 +196,13 @@ class RustfsDriver:
             raise errors.ServerFaultError(f"failed to {doing}: the server made another key than it was given")
         return pair
 
+    def make_own_key(self) -> Credentials:
+        """See :class:`stowage.access.model.AccessDriver`."""
+        pair = new_credentials()
+        body = {"accessKey": pair.access_key_id, "secretKey": pair.secret_access_key}
+        self._http.call("PUT", "add-service-account", "create a key of its own", body=body)
+        return pair
+
     def set_key_enabled(self, key: AccessKey, enabled: bool, secret: str | None) -> None:
         """See :class:`stowage.access.model.AccessDriver`.
 

@@ -124,6 +124,9 @@ class AccessDriver(Protocol):
     def create_key(self, user: str, wanted: Credentials | None, description: str) -> Credentials:
         """Make a key for a user: the wanted pair, or a new one."""
 
+    def make_own_key(self) -> Credentials:
+        """Make a further key of whoever signs: what a thief would try. Nothing else calls this."""
+
     def set_key_enabled(self, key: AccessKey, enabled: bool, secret: str | None) -> None:
         """Switch a key on or off; some servers can only make it again, which takes its secret."""
 

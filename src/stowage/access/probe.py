@@ -10,7 +10,8 @@ changes nothing that matters even when the server allows it:
   a folder object (docs/quirks.md);
 - ``PutBucketVersioning`` sends ``Enabled`` and only to a bucket where that is already so;
 - ``PutBucketPolicy`` sends something that is no policy, and the policy is compared before and after;
-- ``CreateBucket`` makes an empty bucket with a random name, which is removed at once.
+- ``CreateBucket`` makes an empty bucket with a random name, which is removed at once;
+- ``CreateAccessKey`` makes a further key of the probed key's own user, which is removed at once and looked for again.
 
 A verb that can not be tried safely is ``untested``, which is never as expected.
 """
@@ -20,7 +21,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,9 @@ from stowage.s3.connection import S3Settings, engine_errors, s3_client
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
+    from stowage.access.model import AccessDriver
+
+_TO_BE_MADE = ""
 ALLOWED, REFUSED, UNTESTED = "allowed", "refused", "untested"
 
 
@@ -63,8 +67,7 @@ class Scratch:
     delete_key: str
     delete_version: str | None
     versioning: str
-    other_bucket: str | None = None
-    other_key: str | None = None
+    others: list[str] = field(default_factory=list)
     made_buckets: list[str] = field(default_factory=list)
 
 
@@ -81,6 +84,7 @@ class Prober:
     anonymous: S3Client
     endpoint: str
     scratch: Scratch
+    drivers: tuple[AccessDriver, AccessDriver] | None = None
 
 
 def probe_key(
@@ -90,7 +94,8 @@ def probe_key(
     expected: Mapping[str, str],
     *,
     prefix: str = "stowage-probe/",
-    other_bucket: str | None = None,
+    other_buckets: Sequence[str] = (),
+    drivers: tuple[AccessDriver, AccessDriver] | None = None,
     settle: float = 5.0,
 ) -> list[Finding]:
     """Try each verb with a key and tell what happened.
@@ -101,24 +106,28 @@ def probe_key(
         bucket: Where its rights are looked at.
         expected: Verb to ``allowed`` or ``refused``; see :data:`VERBS`.
         prefix: Where scratch objects go.
-        other_bucket: A bucket the key has no business in; needed for the ``OtherBucket...`` verbs.
+        other_buckets: Buckets the key has no business in, for the ``OtherBucket...`` verbs; when none is given, one is
+            made for the time of the probe.
+        drivers: The store as the administrator and as the key speak to it, for ``CreateAccessKey``.
         settle: Seconds in which rights given a moment ago may still become true: what differs is tried again so long.
 
     Returns:
         One finding for each verb, in the order given.
 
     Raises:
-        BadInputError: An unknown verb or expectation, or ``OtherBucket...`` without a bucket.
+        BadInputError: An unknown verb or expectation.
         AuthError: The key is not known to the server at all, or its secret is wrong.
     """
-    _check_table(expected, other_bucket)
+    _check_table(expected)
+    if not other_buckets and any(verb.startswith("OtherBucket") for verb in expected):
+        other_buckets = (_TO_BE_MADE,)
     clients = [s3_client(one) for one in (admin, key, key.with_key(None, None))]
     _check_key_is_known(clients[1], key)
     with (
         engine_errors(f"probe key {key.access_key} on bucket {bucket}", admin.endpoint),
-        _laid_out(clients[0], admin.endpoint, bucket, prefix, other_bucket) as scratch,
+        _laid_out(clients[0], admin.endpoint, bucket, prefix, other_buckets) as scratch,
     ):
-        prober = Prober(clients[0], clients[1], clients[2], admin.endpoint, scratch)
+        prober = Prober(clients[0], clients[1], clients[2], admin.endpoint, scratch, drivers)
         table = [_tried(prober, verb, wanted) for verb, wanted in expected.items()]
         deadline = time.monotonic() + settle
         while any(_may_settle(one) for one in table) and time.monotonic() < deadline:
@@ -128,16 +137,15 @@ def probe_key(
 
 
 def _may_settle(finding: Finding) -> bool:
-    return not finding.as_expected and finding.found != UNTESTED
+    # A right to make keys hangs on no policy that has still to settle, and each attempt makes one.
+    return not finding.as_expected and finding.found != UNTESTED and finding.verb != "CreateAccessKey"
 
 
-def _check_table(expected: Mapping[str, str], other_bucket: str | None) -> None:
+def _check_table(expected: Mapping[str, str]) -> None:
     if unknown := sorted(set(expected) - set(VERBS)):
         raise errors.BadInputError(f"unknown verb {', '.join(unknown)}", f"known: {', '.join(VERBS)}")
     if wrong := sorted(verb for verb, value in expected.items() if value not in (ALLOWED, REFUSED)):
         raise errors.BadInputError(f"expected value of {', '.join(wrong)} must be {ALLOWED} or {REFUSED}")
-    if not other_bucket and any(verb.startswith("OtherBucket") for verb in expected):
-        raise errors.BadInputError("OtherBucket verbs need other_bucket, a bucket the key has no business in")
 
 
 def _check_key_is_known(client: S3Client, key: S3Settings) -> None:
@@ -151,7 +159,9 @@ def _check_key_is_known(client: S3Client, key: S3Settings) -> None:
 
 
 @contextlib.contextmanager
-def _laid_out(admin: S3Client, endpoint: str, bucket: str, prefix: str, other_bucket: str | None) -> Iterator[Scratch]:
+def _laid_out(
+    admin: S3Client, endpoint: str, bucket: str, prefix: str, other_buckets: Sequence[str]
+) -> Iterator[Scratch]:
     """Scratch objects while the block runs; every version under the random names is removed after it."""
     base = f"{prefix}{secrets.token_hex(8)}"
     with engine_errors(f"lay out scratch objects in bucket {bucket}", endpoint):
@@ -165,14 +175,18 @@ def _laid_out(admin: S3Client, endpoint: str, bucket: str, prefix: str, other_bu
             _put_guards(admin, bucket, scratch)
             scratch.read_version = _put(admin, bucket, scratch.read_key)
             scratch.delete_version = _put(admin, bucket, scratch.delete_key)
-        if other_bucket:
-            scratch.other_bucket, scratch.other_key = other_bucket, f"{base}-other"
-            with engine_errors(f"lay out a scratch object in bucket {other_bucket}", endpoint):
-                _put(admin, other_bucket, scratch.other_key)
+        for other in other_buckets:
+            name = other or f"stowage-probe-{secrets.token_hex(8)}"
+            scratch.others.append(name)
+            with engine_errors(f"lay out a scratch object in bucket {name}", endpoint):
+                if other == _TO_BE_MADE:
+                    scratch.made_buckets.append(name)
+                    admin.create_bucket(Bucket=name)
+                _put(admin, name, f"{base}-other")
         yield scratch
     finally:
         with engine_errors("remove the scratch objects", endpoint):
-            for one in filter(None, (bucket, other_bucket)):
+            for one in (bucket, *scratch.others):
                 _remove_all(admin, one, base)
             for made in scratch.made_buckets:
                 _remove_all(admin, made, "")
@@ -216,6 +230,10 @@ def _tried(prober: Prober, verb: str, wanted: str) -> Finding:
         return Finding(verb, wanted, UNTESTED, str(reason))
     except prober.admin.exceptions.ClientError as error:
         return Finding(verb, wanted, *_judged(verb, error))
+    except errors.AuthError as error:
+        return Finding(verb, wanted, REFUSED, error.message)
+    except errors.StowageError as error:
+        return Finding(verb, wanted, UNTESTED, f"{error.message}: neither done nor refused")
     return Finding(verb, wanted, ALLOWED, evidence)
 
 
@@ -392,19 +410,48 @@ def _anonymous_list(p: Prober) -> str:
     return "200 without a signature"
 
 
+def _in_each_other(p: Prober, attempt: Callable[[str], object]) -> str:
+    """One bucket that lets the key in is enough; where all refuse, so does the verb."""
+    refused: Exception | None = None
+    for bucket in p.scratch.others:
+        try:
+            attempt(bucket)
+        except p.admin.exceptions.ClientError as error:
+            refused = error if refused is None or _judged("", error)[0] != REFUSED else refused
+        else:
+            return f"200 in bucket {bucket}"
+    raise refused or Untestable("there is no other bucket")
+
+
 def _other_get(p: Prober) -> str:
-    p.probed.get_object(Bucket=str(p.scratch.other_bucket), Key=str(p.scratch.other_key))["Body"].read()
-    return f"200 from bucket {p.scratch.other_bucket}"
+    key = f"{p.scratch.prefix}-other"
+    return _in_each_other(p, lambda bucket: p.probed.get_object(Bucket=bucket, Key=key)["Body"].read())
 
 
 def _other_list(p: Prober) -> str:
-    p.probed.list_objects_v2(Bucket=str(p.scratch.other_bucket), Prefix=p.scratch.prefix)
-    return f"200 from bucket {p.scratch.other_bucket}"
+    return _in_each_other(p, lambda bucket: p.probed.list_objects_v2(Bucket=bucket, Prefix=p.scratch.prefix))
 
 
 def _other_put(p: Prober) -> str:
-    p.probed.put_object(Bucket=str(p.scratch.other_bucket), Key=f"{p.scratch.prefix}-other-put", Body=b"x")
-    return f"200 in bucket {p.scratch.other_bucket}"
+    key = f"{p.scratch.prefix}-other-put"
+    return _in_each_other(p, lambda bucket: p.probed.put_object(Bucket=bucket, Key=key, Body=b"x"))
+
+
+def _create_access_key(p: Prober) -> str:
+    if p.drivers is None:
+        raise Untestable("no access driver is named, which says how this store makes keys")
+    root, own = p.drivers
+    made = own.make_own_key().access_key_id
+    try:
+        if key := root.key(made, made):
+            root.remove_key(key)
+        left = root.key(made, key.parent if key else made)
+    except errors.StowageError as error:
+        # Never a refusal of the key under test, whatever the administrator was told.
+        raise errors.ServerFaultError(f"{error.message}; remove the key {made} by hand") from None
+    if left:
+        raise errors.ServerFaultError(f"the key {made}, made by the probe, was removed and is still there")
+    return "a further key of its own user was made, and removed again"
 
 
 VERBS: dict[str, Callable[[Prober], str]] = {
@@ -425,6 +472,7 @@ VERBS: dict[str, Callable[[Prober], str]] = {
     "DeleteObjectVersion": _delete_version,
     "AnonymousGetObject": _anonymous_get,
     "AnonymousListObjectsV2": _anonymous_list,
+    "CreateAccessKey": _create_access_key,
     "OtherBucketGetObject": _other_get,
     "OtherBucketListObjectsV2": _other_list,
     "OtherBucketPutObject": _other_put,

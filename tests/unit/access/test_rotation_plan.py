@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stowage import errors
@@ -105,6 +105,7 @@ def test_a_key_that_is_off_lets_nobody_in() -> None:
     assert "no working key MINE" in line
 
 
+@settings(deadline=None)  # it writes files
 @given(st.dictionaries(st.text(min_size=1), st.builds(Entry, new=st.text(), old=st.text(), switched=moments)))
 def test_a_record_is_read_as_it_was_written(tmp_path_factory: pytest.TempPathFactory, users: dict[str, Entry]) -> None:
     path = tmp_path_factory.mktemp("record") / "deep" / "rotation.json"
