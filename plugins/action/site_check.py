@@ -3,23 +3,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ansible import constants
 from ansible._internal._datatag._tags import Origin
 from ansible.errors import AnsibleActionFail, AnsibleError, AnsibleUndefinedVariable
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 
 from stowage.errors import BadInputError
 from stowage.site.check import check_site, read_names
 from stowage.site.check_folder import FORMER
 from stowage.site.check_secrets import missing_secrets
+from stowage.site.check_values import ELSEWHERE, roles_of
+from stowage.site.fit import misfit
 from stowage.site.model import FILES, STAND_IN, Failure, Rules, Secret, Site, with_host_secrets
-from stowage.site.names import known_names, load_mapping
+from stowage.site.names import known_names, load_mapping, role_options
 
 SPEC = {
     "roles_path": {"type": "path", "required": True},
@@ -49,7 +54,7 @@ class ActionModule(ActionBase):
         _, args = self.validate_argument_spec(argument_spec=SPEC)
         try:
             rules = _rules(args, task_vars)
-            site = self._site(task_vars, rules)
+            site = self._site(task_vars, rules, Path(args["roles_path"]))
         except BadInputError as error:
             raise AnsibleActionFail(str(error)) from None
         problems = check_site(site, rules)
@@ -63,7 +68,7 @@ class ActionModule(ActionBase):
             return result | {"failed": True, "problems": listing}
         return result | {"missing_secrets": missing, "secrets": made, "problems": listing}
 
-    def _site(self, task_vars: Mapping[str, Any], rules: Rules) -> Site:
+    def _site(self, task_vars: Mapping[str, Any], rules: Rules, roles: Path) -> Site:
         groups = {name: [str(host) for host in hosts] for name, hosts in task_vars["groups"].items()}
         hosts, origins, failures, written = {}, {}, {}, {}
         stand_ins = {secret.name: STAND_IN.format(name=secret.name) for secret in rules.secrets}
@@ -77,7 +82,36 @@ class ActionModule(ActionBase):
         named = {path for values in hosts.values() for name in FILES if isinstance(path := values.get(name), str)}
         absent = frozenset(path for path in named if path and not Path(path).is_file())
         folder, files = _inventory_folder(task_vars)
-        return Site(_inventory(task_vars), groups, hosts, origins, failures, written, absent, folder, files)
+        options = role_options(roles)
+        site = Site(_inventory(task_vars), groups, hosts, origins, failures, written, absent, folder, files)
+        return replace(
+            site,
+            misfits={host: _misfits(values, rules, options) for host, values in hosts.items()},
+            broken_rules={host: self._broken_rules(task_vars, site, host, roles, rules) for host in hosts},
+        )
+
+    def _broken_rules(self, task_vars, site: Site, host: str, roles: Path, rules: Rules) -> list[str]:
+        """What the roles of a host say of its values by the rules in their vars/main.yml."""
+        raw = task_vars["hostvars"].raw_get(host)
+        # A secret that is missing is told by another check; here it is one that no rule minds.
+        missing = {one.name: "standin" * 6 for one in rules.secrets if not raw.get(one.name)}
+        raw = raw | missing | {"hostvars": task_vars["hostvars"]}
+        found = []
+        for role in roles_of(site, host):
+            inner = self._role_file(roles / role / "vars" / "main.yml")
+            own = self._role_file(roles / role / "defaults" / "main.yml") | raw | inner
+            templar = self._templar.copy_with_new_env(available_variables=own)
+            for rule in inner.get(f"_{role}_rules", []):
+                # What cannot be worked out before the facts are gathered is left to the role.
+                with contextlib.suppress(AnsibleError):
+                    if not templar.template(rule["holds"]):
+                        found.append(str(templar.template(rule["says"])))
+        return found
+
+    def _role_file(self, path: Path) -> dict[str, Any]:
+        if not path.is_file():
+            return {}
+        return self._loader.load_from_file(str(path), trusted_as_template=True) or {}
 
     def _values(self, raw: dict[str, Any], names: list[str], rules: Rules) -> tuple[dict[str, Any], dict[str, Failure]]:
         templar = self._templar.copy_with_new_env(available_variables=raw)
@@ -100,6 +134,19 @@ class ActionModule(ActionBase):
                 if name in read:
                     failures[name] = Failure(None, " ".join(str(error.message).split())[:200])
         return values, failures
+
+
+def _misfits(values: Mapping[str, Any], rules: Rules, options: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    secrets = {str(values[one.name]) for one in rules.secrets if values.get(one.name)}
+    found = {}
+    for name in (options.keys() & values.keys()) - ELSEWHERE:
+        if wrong := misfit(name, values[name], options[name], _validate, secrets):
+            found[name] = wrong
+    return found
+
+
+def _validate(spec: Mapping[str, Any], values: Mapping[str, Any]) -> list[str]:
+    return list(ArgumentSpecValidator(spec).validate(values).error_messages)
 
 
 def _rules(args: Mapping[str, Any], task_vars: Mapping[str, Any]) -> Rules:

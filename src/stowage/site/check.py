@@ -12,6 +12,8 @@ from stowage.site.check_names import check_files, check_names, check_placeholder
 from stowage.site.check_secrets import check_secrets
 from stowage.site.check_storages import check_admin_key, check_storages
 from stowage.site.check_store import check_buckets, check_driver, check_endpoints, check_groups, check_provider
+from stowage.site.check_values import READ as READ_OF_VALUES
+from stowage.site.check_values import check_host_suffixes, check_role_rules, check_values
 from stowage.site.model import Problem, Rules, Site
 
 CHECKS = (
@@ -29,6 +31,9 @@ CHECKS = (
     check_qatlasd,
     check_storages,
     check_admin_key,
+    check_host_suffixes,
+    check_values,
+    check_role_rules,
     check_files,
     check_together,
     check_names,
@@ -59,6 +64,7 @@ def read_names(rules: Rules) -> frozenset[str]:
     return (
         READ
         | READ_OF_APP
+        | READ_OF_VALUES
         | set(DESTINATIONS)
         | READ_OF_ACCESS
         | {name for name in rules.known if name.endswith("_endpoint")}

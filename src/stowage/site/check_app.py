@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from stowage.site.model import Problem, Rules, Site
 from stowage.site.names import nearest
 
@@ -128,7 +130,7 @@ def _root_key(site: Site, host: str) -> list[Problem]:
 def _source(site: Site, host: str) -> list[Problem]:
     named = [name for name in SOURCE if site.value(host, name)]
     checksum = str(site.value(host, "qatlasd_binary_checksum") or "")
-    if len(named) == 1 and (named[0] == "qatlasd_binary_file" or checksum.startswith("sha256:")):
+    if len(named) == 1 and (named[0] == "qatlasd_binary_file" or re.match(r"^sha256:[0-9a-fA-F]{64}$", checksum)):
         return []
     name = named[0] if named else SOURCE[0]
     what = {0: "no program is named for qatlasd", 1: "qatlasd_binary_url has no qatlasd_binary_checksum"}.get(

@@ -113,6 +113,8 @@ class Site:
         inventory_path: Absolute path of the inventory's folder; empty when it has none.
         inventory_files: Files that Ansible would read as hosts, relative to that folder, each with whether it may be
             run.
+        misfits: Host name to variable name to what does not fit its role's argument spec, and what would be right.
+        broken_rules: Host name to what the roles of that host would refuse, in their own words.
     """
 
     inventory: str
@@ -124,6 +126,8 @@ class Site:
     absent_files: frozenset[str] = frozenset()
     inventory_path: str = ""
     inventory_files: Mapping[str, bool] = field(default_factory=dict)
+    misfits: Mapping[str, Mapping[str, tuple[str, str]]] = field(default_factory=dict)
+    broken_rules: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def value(self, host: str, name: str) -> Any:
         """Return the value of a variable, ``None`` when it is missing."""

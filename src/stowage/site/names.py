@@ -89,3 +89,12 @@ def known_names(roles: Path) -> tuple[set[str], set[str]]:
     public = [role for role in sorted(roles.iterdir()) if role.is_dir() and not role.name.startswith(("_", "."))]
     names = {name for role in public for name in role_variables(role)}
     return names, {f"{role.name}_" for role in public if (role / "meta" / "argument_specs.yml").is_file()}
+
+
+def role_options(roles: Path) -> dict[str, Mapping[str, Any]]:
+    """Return the argument spec of each variable that a role takes at its main entry point."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for specs in sorted(roles.glob("[!_.]*/meta/argument_specs.yml")):
+        entry = (load_mapping(specs).get("argument_specs") or {}).get("main") or {}
+        found.update(entry.get("options") or {})
+    return found

@@ -8,6 +8,7 @@ import pytest
 from plays import Play
 
 PREFLIGHT = "playbooks/preflight.yml"
+CHECKSUM = "sha256:" + "a" * 64
 
 
 def lines_of(result):
@@ -96,7 +97,7 @@ def test_a_wrong_site_stops_before_any_host_is_touched(case, mine):
 
 
 def test_the_keys_of_the_trace_are_demanded_only_while_it_is_on(mine):
-    mine.set("group_vars/all/site.yml", object_store_provider="rustfs")
+    mine.set("group_vars/all/site.yml", object_store_provider="rustfs", rustfs_archive_checksum=CHECKSUM)
     mine.run("playbooks/ops/secrets_init.yml")
     secrets = mine.secrets()
     mine.vault.unlink()
@@ -141,3 +142,37 @@ def test_what_a_host_lacks_is_told_in_one_go_and_changes_nothing(tmp_path, check
     # The same machine, so the same clock, whatever its time zone.
     assert abs(int(re.search(r"the clock differs by (-?\d+) s", text)[1])) < 60
     assert "changed=0" in result.stdout
+
+
+def test_values_that_no_role_takes_are_all_named_at_once(mine):
+    mine.set(
+        "group_vars/all/site.yml",
+        object_store_provider="rustfs",
+        rustfs_install_method="container",
+        rustfs_image_digest="sha256:...",
+        rustfs_data_dirs="/data",
+        filator_default_lifetime="1day",
+        redis_bind_addresses="127.0.0.1",
+        fluent_bit_heartbeat_seconds=["x"],
+    )
+    result = mine.run(PREFLIGHT)
+    assert result.returncode != 0
+    assert not mine.hosts_were_called
+    told = "\n".join(lines_of(result))
+    for words in (
+        "rustfs_image_digest is no digest",
+        "rustfs_data_dirs is text, not a list",
+        "filator_default_lifetime: ",
+        "redis_bind_addresses is text, not a list",
+        "fluent_bit_heartbeat_seconds is a list, not a whole number",
+    ):
+        assert words in told
+
+
+def test_the_rules_of_a_role_are_told_before_a_host_is_touched(mine):
+    mine.set("group_vars/all/site.yml", object_store_provider="rustfs", rustfs_install_method="container")
+    result = mine.run(PREFLIGHT)
+    assert result.returncode != 0
+    assert not mine.hosts_were_called
+    told = "\n".join(lines_of(result))
+    assert "rustfs_image_digest is not set, and a tag can be moved to another image; right: sha256:HEX" in told
