@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -174,3 +176,21 @@ def test_overlapping_puts_leave_the_row_on_the_current_version(make_site: MakeSi
     everything(site)
     assert latest(site, item["identifier_in_store"]) == named(site, item["uuid"])
     assert bodies(site) == [b"held", b"two", b"one"]
+
+
+def test_rows_for_a_prune_name_what_is_a_file_and_what_was(own: Site, tmp_path: Path) -> None:
+    item = replaced(own, b"one", b"two", b"three")
+    stray = own.s3.put_object(Bucket=own.bucket, Key=item["identifier_in_store"], Body=b"behind its back")["VersionId"]
+    path = tmp_path / "rows"
+    done = own.app.run("rows", "--out", str(path))
+    assert done.returncode == 0, done.stderr
+    assert path.stat().st_mode & 0o777 == 0o600
+    head, *lines, tail = map(json.loads, path.read_text().splitlines())
+    assert (head["filator_rows"], tail) == (1, {"rows": len(lines)})
+    mine = {it["version_id"]: it["state"] for it in lines if it["key"] == item["identifier_in_store"]}
+    assert sorted(mine.values()) == ["current", "replaced", "replaced"]
+    assert mine[named(own, item["uuid"])] == "current"
+    assert stray not in mine
+    assert {it["bucket"] for it in lines} == {own.bucket}
+    refused = own.app.run("rows", "--out", str(tmp_path / "nowhere" / "rows"), check=False)
+    assert (refused.returncode, "cannot be written" in refused.stderr) == (1, True)

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
@@ -177,6 +178,16 @@ def restore(
     from filator.history import restore as run  # noqa: PLC0415
 
     _done(run, settings, uuid, version_id=version_id, url=url, dry_run=dry_run, as_json=as_json)
+
+
+@main.command()
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="File to write, for its owner only.")
+@with_settings()
+def rows(settings: Settings, *, out: Path) -> None:
+    """Write which versions in the store are files or were, for `stowage prune --service-rows`."""
+    from filator.rows import write_rows  # noqa: PLC0415
+
+    _done(lambda: click.echo(f"{write_rows(settings, out)} versions are named by rows; written to {out}", err=True))
 
 
 def _done(run: Callable[..., None], *args: Any, **options: Any) -> None:
