@@ -47,6 +47,9 @@ options:
         description: See O(durability).
         type: str
         choices: [strict, relaxed, none]
+      tags:
+        description: See O(tags).
+        type: dict
       force:
         description: See O(force).
         type: bool
@@ -83,6 +86,12 @@ options:
       - Only for O(driver=rustfs). A server that has no such setting is a warning. Left out, it is not looked after.
     type: str
     choices: [strict, relaxed, none]
+  tags:
+    description:
+      - Tags that the bucket must have, such as V(stowage:managed-by) and V(stowage:prune-older-than), by which
+        M(s3_prune) and M(s3_restore) know what holds for it. With an empty value, tags that it must not have.
+      - Other tags are left alone. A store without tags for buckets takes no notice.
+    type: dict
   force:
     description: With O(state=absent), first delete every object and version in the bucket.
     type: bool
@@ -181,6 +190,7 @@ OPTIONS = {
     "object_lock": {"type": "bool"},
     "quota": {"type": "str"},
     "durability": {"type": "str", "choices": ["strict", "relaxed", "none"]},
+    "tags": {"type": "dict"},
     "force": {"type": "bool", "default": False},
 }
 
@@ -200,6 +210,7 @@ def main():
             object_lock=options["object_lock"],
             quota=None if quota is None else human_to_bytes(quota),
             durability=options["durability"],
+            tags={str(name): str(value or "") for name, value in (options["tags"] or {}).items()},
             empty_first=options["force"],
         )
         return reconcile_bucket(

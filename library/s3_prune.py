@@ -12,6 +12,9 @@ description:
   - Check mode makes and returns the same plan and removes nothing.
   - The current version, a current delete marker, versions under lock or legal hold, and (unless
     O(include_last_copy=true)) the last data version under a delete marker never go.
+  - Without O(older_than), O(keep_last) and O(all_old) there is a plan in check mode, and a failure outside of it.
+  - What the tags V(stowage:prune-older-than) and V(stowage:prune-keep-last) of the bucket want kept is kept, too.
+  - A bucket of the file service, known by its tag V(stowage:managed-by) or its shape of keys, needs O(service_rows).
   - Each key is looked at again right before its versions go; what is no longer true of the plan is skipped.
 options:
   bucket:
@@ -45,6 +48,19 @@ options:
     default: all
   include_last_copy:
     description: Let the last data version under a delete marker go, too. A deleted file is then gone for good.
+    type: bool
+    default: false
+  all_old:
+    description: Says that no filter is meant, so that every old version goes.
+    type: bool
+    default: false
+  service_rows:
+    description:
+      - File, on the host that runs the module, that C(filator rows --out FILE) wrote on a host of the file service.
+      - Current and replaced is then what the rows say; a version that no row names stays.
+    type: path
+  ignore_bucket_rules:
+    description: Act against the bucket's tags, or behind the back of the file service.
     type: bool
     default: false
   max_delete:
@@ -131,7 +147,7 @@ versions:
   type: list
   elements: dict
   sample: [{key: a.pdf, version_id: 3f0c, size: 1024, age_seconds: 9000000, delete_marker: false, reason: "goes: …"}]
-results:
+outcomes:
   description: How many versions were V(deleted), V(already_gone), V(skipped), V(locked) or V(failed).
   returned: outside check mode
   type: dict
@@ -152,6 +168,7 @@ import json
 import tempfile
 from collections import Counter
 from dataclasses import asdict
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
@@ -160,15 +177,26 @@ from ansible.module_utils.stowage_module import StowageModule
 with contextlib.suppress(ImportError):  # StowageModule says what is missing
     from stowage import errors
     from stowage.s3.connection import s3_client
-    from stowage.s3.prune import PlanRequest, carry_out, check_cap, make_plan, open_plan
+    from stowage.s3.prune import PlanRequest, carry_out, check_cap, check_may_apply, make_plan, open_plan
     from stowage.s3.prune_plan import PruneRules, parse_age
+    from stowage.s3.service_rows import read_service_rows
 
 SHOWN = 200
 EXPLAINED = 50
-PLANNING = ("prefix", "older_than", "keep_last", "age_basis", "keep_last_scope", "include_last_copy", "plan_out")
+PLANNING = (
+    "prefix",
+    "older_than",
+    "keep_last",
+    "all_old",
+    "age_basis",
+    "keep_last_scope",
+    "include_last_copy",
+    "plan_out",
+)
 DEFAULTS = {
     "prefix": "",
     "keep_last": 0,
+    "all_old": False,
     "age_basis": "noncurrent",
     "keep_last_scope": "all",
     "include_last_copy": False,
@@ -182,6 +210,9 @@ SPEC = {
     "age_basis": {"type": "str", "choices": ["noncurrent", "own"], "default": "noncurrent"},
     "keep_last_scope": {"type": "str", "choices": ["all", "eligible"], "default": "all"},
     "include_last_copy": {"type": "bool", "default": False},
+    "all_old": {"type": "bool", "default": False},
+    "service_rows": {"type": "path"},
+    "ignore_bucket_rules": {"type": "bool", "default": False},
     "max_delete": {"type": "int"},
     "plan_out": {"type": "path"},
     "plan_in": {"type": "path"},
@@ -190,7 +221,7 @@ SPEC = {
 }
 
 
-def planned(client, params, folder):
+def planned(client, params, folder, rows):
     """The plan that was asked for: a stored one, or a new one."""
     if params["plan_in"]:
         told = [name for name in PLANNING if params[name] != DEFAULTS.get(name)]
@@ -203,8 +234,15 @@ def planned(client, params, folder):
         age_basis=params["age_basis"],
         keep_last_scope=params["keep_last_scope"],
         include_last_copy=params["include_last_copy"],
+        all_old=params["all_old"],
     )
-    request = PlanRequest(bucket=params["bucket"], prefix=params["prefix"], rules=rules)
+    request = PlanRequest(
+        bucket=params["bucket"],
+        prefix=params["prefix"],
+        rules=rules,
+        service_rows=rows,
+        ignore_bucket_rules=params["ignore_bucket_rules"],
+    )
     return make_plan(client, request, Path(params["plan_out"] or Path(folder) / "plan"))
 
 
@@ -214,20 +252,20 @@ def line(candidate):
     return {name: getattr(candidate, name) for name in names}
 
 
-def apply(client, plan, params):
+def apply(client, plan, params, rows):
     """Carry the plan out; what is returned about it."""
-    results, freed, exceptions = Counter(), 0, []
+    outcomes, freed, exceptions = Counter(), 0, []
     with contextlib.ExitStack() as stack:
         log = stack.enter_context(Path(params["log"]).open("a", encoding="utf-8")) if params["log"] else None
-        for result in carry_out(client, plan, workers=params["workers"]):
+        for result in carry_out(client, plan, workers=params["workers"], service_rows=rows):
             told = {**line(result.candidate), "result": result.outcome.value, "detail": result.detail}
-            results[told["result"]] += 1
+            outcomes[told["result"]] += 1
             freed += result.candidate.size if told["result"] == "deleted" else 0
             if told["result"] not in ("deleted", "already_gone") and len(exceptions) < EXPLAINED:
                 exceptions.append(told)
             if log:
                 log.write(json.dumps({"bucket": plan.head.bucket, **told}, ensure_ascii=False) + "\n")
-    return {"results": dict(results), "freed": freed, "exceptions": exceptions}
+    return {"outcomes": dict(outcomes), "freed": freed, "exceptions": exceptions}
 
 
 def main():
@@ -236,8 +274,17 @@ def main():
     try:
         client = s3_client(module.settings, pool_size=2 * params["workers"])
         with tempfile.TemporaryDirectory(prefix="stowage-") as folder:
-            plan = planned(client, params, folder)
+            path = params["service_rows"]
+            rows = read_service_rows(Path(path), params["bucket"], datetime.now(UTC)) if path else None
+            plan = planned(client, params, folder, rows)
             check_cap(plan, params["max_delete"])
+            try:
+                ignore = params["ignore_bucket_rules"]
+                check_may_apply(client, plan, service_rows=rows, ignore_bucket_rules=ignore)
+            except errors.RefusedError as error:
+                if not module.check:
+                    raise
+                module.module.warn(f"a plan only; it would be refused: {error}")
             totals = plan.totals
             versions = [line(candidate) for candidate in islice(plan.candidates(), SHOWN)]
             answer = {"plan": asdict(totals), "versions": versions}
@@ -259,12 +306,12 @@ def main():
                 }
             changed = totals.candidates > 0
             if not module.check:
-                answer |= apply(client, plan, params)
-                changed = answer["results"].get("deleted", 0) > 0
-                if answer["results"].get("failed"):
+                answer |= apply(client, plan, params, rows)
+                changed = answer["outcomes"].get("deleted", 0) > 0
+                if answer["outcomes"].get("failed"):
                     first = next((one for one in answer["exceptions"] if one["result"] == "failed"), {"detail": "?"})
                     module.module.fail_json(
-                        msg=f"{answer['results']['failed']} of {totals.candidates} versions failed to delete in bucket"
+                        msg=f"{answer['outcomes']['failed']} of {totals.candidates} versions failed to delete in bucket"
                         f" {params['bucket']}; the first: {first['detail']}",
                         changed=changed,
                         **answer,

@@ -12,6 +12,8 @@ description:
     before stays in the bucket as an old version.
   - The bytes go through the host that runs the module, because a server-side copy onto itself is refused or edits the
     version in place on RustFS before 1.0.0-beta.9.
+  - Refuses a bucket of the file service, known by its tag V(stowage:managed-by) or the shape of its keys, since the
+    service would go on serving the old bytes and remove the copy. There it is C(filator restore).
   - Refuses a bucket whose versioning is not enabled, where writing on top would destroy what is current.
 options:
   bucket:
@@ -39,6 +41,10 @@ options:
     type: str
     choices: [stream, copy]
     default: stream
+  ignore_bucket_rules:
+    description: Write behind the back of the file service.
+    type: bool
+    default: false
   workers:
     description: Keys that are worked on at the same time.
     type: int
@@ -55,7 +61,7 @@ EXAMPLES = r"""
     endpoint: https://nas.example.net:9000
     access_key: "{{ restore_access_key }}"
     secret_key: "{{ restore_secret_key }}"
-    bucket: filator
+    bucket: reports
     key: 2511/2511.00010v1.pdf
     version_id: 671592e7841dccbf1e215de405faff6f
 
@@ -64,7 +70,7 @@ EXAMPLES = r"""
     endpoint: https://nas.example.net:9000
     access_key: "{{ restore_access_key }}"
     secret_key: "{{ restore_secret_key }}"
-    bucket: filator
+    bucket: reports
     prefix: 2511/
     as_of: "2026-11-21T12:00:00Z"
 """
@@ -116,7 +122,7 @@ from ansible.module_utils.stowage_module import StowageModule
 with contextlib.suppress(ImportError):  # StowageModule says what is missing
     from stowage import errors
     from stowage.s3.connection import s3_client
-    from stowage.s3.restore import Restored, plan_key_restore, plan_prefix_restore, restore
+    from stowage.s3.restore import Restored, check_may_restore, plan_key_restore, plan_prefix_restore, restore
     from stowage.s3.restore_plan import Action, parse_moment
 
 SPEC = {
@@ -127,6 +133,7 @@ SPEC = {
     "prefix": {"type": "str"},
     "remove_newer": {"type": "bool", "default": False},
     "method": {"type": "str", "choices": ["stream", "copy"], "default": "stream"},
+    "ignore_bucket_rules": {"type": "bool", "default": False},
     "workers": {"type": "int", "default": 4},
 }
 
@@ -168,10 +175,12 @@ def main():
         client = s3_client(module.settings, pool_size=2 * params["workers"])
         steps = steps_for(client, params)
         open_steps = [step for step in steps if step.action is not Action.NOTHING]
+        if not params["ignore_bucket_rules"]:
+            check_may_restore(client, params["bucket"], open_steps)
         if module.check:
             done = [foretold(step) for step in open_steps]
         else:
-            given = {"method": params["method"], "workers": params["workers"]}
+            given = {name: params[name] for name in ("method", "workers", "ignore_bucket_rules")}
             done = list(restore(client, params["bucket"], open_steps, **given)) if open_steps else []
         results = [asdict(one) for one in done]
         answer = {"results": results, "unchanged": len(steps) - len(open_steps)}

@@ -94,7 +94,7 @@ def test_the_rules_of_the_original_are_options(weed: Server, client: Any, bucket
 
 def test_applying_prints_a_row_for_each_version_and_a_summary(weed: Server, client: Any, bucket: str) -> None:
     ids = write_versions(client, bucket, ["k"], 3)["k"]
-    done = stowage(environment(weed), "prune", "--bucket", bucket, "--yes")
+    done = stowage(environment(weed), "prune", "--bucket", bucket, "--all-old", "--yes")
     assert done.stdout.splitlines()[3:] == [f"k @{ids[1]} DELETED", f"k @{ids[0]} DELETED"]
     assert "Mode      : APPLY (--yes set, deletions will execute)" in done.stderr
     assert done.stderr.splitlines()[-2:] == ["---", "deleted: 2, failed: 0, freed: 0.00 MiB"]
@@ -107,7 +107,7 @@ def test_json_lines_begin_with_the_five_fields_of_the_older_tool(weed: Server, c
     (line,) = [json.loads(text) for text in dry.stdout.splitlines()]
     assert list(line)[:5] == ["key", "version_id", "size", "age_seconds", "delete_marker"]
     assert (line["key"], line["version_id"], line["delete_marker"]) == ('quo"te\t', ids['quo"te\t'][0], False)
-    done = stowage(environment(weed), "prune", "--bucket", bucket, "--json", "--yes")
+    done = stowage(environment(weed), "prune", "--bucket", bucket, "--all-old", "--json", "--yes")
     (line,) = [json.loads(text) for text in done.stdout.splitlines()]
     assert line["result"] == "deleted"
 
@@ -127,11 +127,11 @@ def test_a_failed_deletion_gives_status_one_and_frees_nothing(weed: Server, clie
         UserName=f"weak-{bucket}",
         PolicyName="list",
         PolicyDocument='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:ListBucketVersions",'
-        f'"s3:GetBucketVersioning","s3:ListBucket"],"Resource":["arn:aws:s3:::{bucket}"]}}]}}',
+        f'"s3:GetBucketVersioning","s3:GetBucketTagging","s3:ListBucket"],"Resource":["arn:aws:s3:::{bucket}"]}}]}}',
     )
     pair = iam.create_access_key(UserName=f"weak-{bucket}")["AccessKey"]
     env = environment(weed, pair["AccessKeyId"], pair["SecretAccessKey"])
-    done = stowage(env, "prune", "--bucket", bucket, "--yes")
+    done = stowage(env, "prune", "--bucket", bucket, "--all-old", "--yes")
     assert done.returncode == 1
     assert "Access Denied: the key needs s3:DeleteObjectVersion" in done.stderr
     assert done.stderr.splitlines()[-2:] == [
@@ -142,7 +142,7 @@ def test_a_failed_deletion_gives_status_one_and_frees_nothing(weed: Server, clie
 
 def test_a_plan_over_the_cap_is_shown_dry_and_refused_with_yes(weed: Server, client: Any, bucket: str) -> None:
     write_versions(client, bucket, ["k"], 5)
-    capped = ["prune", "--bucket", bucket, "--max-delete", "3"]
+    capped = ["prune", "--bucket", bucket, "--all-old", "--max-delete", "3"]
     assert stowage(environment(weed), *capped).returncode == 0
     done = stowage(environment(weed), *capped, "--yes")
     assert (done.returncode, "allowed are 3; nothing was deleted" in done.stderr) == (1, True)
@@ -165,7 +165,7 @@ def test_a_terminal_sees_progress_and_a_pipe_does_not(weed: Server, client: Any,
     assert "listing" not in piped.stderr
     outer, inner = pty.openpty()
     with subprocess.Popen(
-        [STOWAGE, "prune", "--bucket", bucket, "--yes"],
+        [STOWAGE, "prune", "--bucket", bucket, "--all-old", "--yes"],
         env={**environment(weed), "TERM": "xterm"},
         stdout=subprocess.DEVNULL,
         stderr=inner,

@@ -103,7 +103,7 @@ def test_interrupted_it_says_what_was_done_and_how_to_go_on(weed: Server, client
     bucket = versioned_bucket(client)
     write_versions(client, bucket, [f"k/{number:03d}" for number in range(40)], 20)
     before = sum(map(len, stored(client, bucket).values()))
-    prune = [*STOWAGE, "prune", "--bucket", bucket, "--workers", "1", "--batch-size", "10", "--yes"]
+    prune = [*STOWAGE, "prune", "--bucket", bucket, "--workers", "1", "--batch-size", "10", "--all-old", "--yes"]
     running = subprocess.Popen(prune, env=environment(weed), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert running.stdout
     for line in running.stdout:

@@ -20,11 +20,12 @@ from stowage.s3.connection import iam_client, s3_client
 ADDRESS = "https://nas.example.net:9000"
 # What each page's key may do, as the page says.
 ALLOWED = {
-    "pruner": ["ListBucket", "ListBucketVersions", "GetBucketVersioning", "DeleteObjectVersion"],
+    "pruner": ["ListBucket", "ListBucketVersions", "GetBucketVersioning", "GetBucketTagging", "DeleteObjectVersion"],
     "restorer": [
         "ListBucket",
         "ListBucketVersions",
         "GetBucketVersioning",
+        "GetBucketTagging",
         "GetObject",
         "GetObjectVersion",
         "PutObject",
@@ -37,19 +38,19 @@ ALLOWED = {
 
 @pytest.fixture
 def bucket(weed: Server) -> Any:
-    """The bucket that the pages call filator, with a report written nine times."""
+    """The bucket that the pages call reports, with a report written nine times."""
     client = s3_client(weed.settings)
-    client.create_bucket(Bucket="filator")
-    client.put_bucket_versioning(Bucket="filator", VersioningConfiguration={"Status": "Enabled"})
+    client.create_bucket(Bucket="reports")
+    client.put_bucket_versioning(Bucket="reports", VersioningConfiguration={"Status": "Enabled"})
     for number in range(9):
-        client.put_object(Bucket="filator", Key="2511/report.pdf", Body=f"version {number}".encode())
-    client.put_object(Bucket="filator", Key="2512/other.pdf", Body=b"other")
+        client.put_object(Bucket="reports", Key="2511/report.pdf", Body=f"version {number}".encode())
+    client.put_object(Bucket="reports", Key="2512/other.pdf", Body=b"other")
     time.sleep(2.1)  # so that "one second ago" lies behind all of this
     yield client
-    for key, versions in stored(client, "filator").items():
+    for key, versions in stored(client, "reports").items():
         for version in versions:
-            client.delete_object(Bucket="filator", Key=key, VersionId=version)
-    client.delete_bucket(Bucket="filator")
+            client.delete_object(Bucket="reports", Key=key, VersionId=version)
+    client.delete_bucket(Bucket="reports")
 
 
 def run_page(weed: Server, page: str, role: str, home: Path) -> subprocess.CompletedProcess[str]:
@@ -62,7 +63,7 @@ def run_page(weed: Server, page: str, role: str, home: Path) -> subprocess.Compl
     user = f"{role}-{home.name}"
     iam.create_user(UserName=user)
     actions = ",".join(f'"s3:{action}"' for action in ALLOWED[role])
-    resources = '"arn:aws:s3:::filator","arn:aws:s3:::filator/*"'
+    resources = '"arn:aws:s3:::reports","arn:aws:s3:::reports/*"'
     document = (
         f'{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Action":[{actions}],"Resource":[{resources}]}}]}}'
     )
@@ -90,9 +91,9 @@ def test_prune_without_fear(weed: Server, bucket: Any, tmp_path: Path) -> None:
     assert "DELETE_PLANNED" in done.stdout
     assert "kept: among the 5 newest" in done.stdout
     assert "deleted: 3, failed: 0, freed: 0.00 MiB" in done.stderr
-    assert len(stored(bucket, "filator")["2511/report.pdf"]) == 6
+    assert len(stored(bucket, "reports")["2511/report.pdf"]) == 6
     assert len((tmp_path / "candidates.jsonl").read_text().splitlines()) == 3
-    deleted = (tmp_path / "filator.deleted").read_text()
+    deleted = (tmp_path / "reports.deleted").read_text()
     assert deleted.count(" DELETED\n") == 3
     fingerprint = re.search(r"sha256 ([0-9a-f]{64})", done.stderr)
     assert fingerprint
@@ -106,10 +107,10 @@ def test_restore(weed: Server, bucket: Any, tmp_path: Path) -> None:
     assert (tmp_path / "old.pdf").read_bytes() == b"version 7"
     assert "RESTORED from" in done.stdout
     # The folder goes back to a second ago: before or after the restore, so either is right; nothing was lost.
-    versions = stored(bucket, "filator")["2511/report.pdf"]
+    versions = stored(bucket, "reports")["2511/report.pdf"]
     assert len(versions) >= 10
     bodies = {
-        bucket.get_object(Bucket="filator", Key="2511/report.pdf", VersionId=one)["Body"].read() for one in versions
+        bucket.get_object(Bucket="reports", Key="2511/report.pdf", VersionId=one)["Body"].read() for one in versions
     }
     assert bodies == {f"version {number}".encode() for number in range(9)}
 

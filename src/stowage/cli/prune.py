@@ -11,7 +11,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +26,11 @@ from stowage.s3.prune_plan import PruneRules, parse_age
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
+    from stowage.s3.service_rows import ServiceRows
+
 _HEAD = ("KEY", "VERSION_ID", "SIZE", "AGE", "ACTION")
 _WIDEST_KEY = 80
-_RULE_FLAGS = ("older_than", "keep_last", "age_basis", "keep_last_scope", "include_last_copy", "prefix")
+_RULE_FLAGS = ("older_than", "keep_last", "all_old", "age_basis", "keep_last_scope", "include_last_copy", "prefix")
 
 
 @click.command()
@@ -49,6 +51,13 @@ _RULE_FLAGS = ("older_than", "keep_last", "age_basis", "keep_last_scope", "inclu
     help="Count --keep-last over all noncurrent versions, or over those old enough  [default: all]",
 )
 @click.option("--include-last-copy", is_flag=True, help="Let the last data version under a delete marker go, too")
+@click.option("--all-old", is_flag=True, help="Say that no filter is meant: every old version goes")
+@click.option(
+    "--service-rows",
+    type=click.Path(path_type=Path),
+    help="For a bucket of the file service: what its rows say, written by: filator rows --out FILE",
+)
+@click.option("--ignore-bucket-rules", is_flag=True, help="Act against the bucket's tags, or behind the file service")
 @click.option("--max-delete", type=int, help="Refuse a plan that would delete more versions than this")
 @click.option("--plan-out", type=click.Path(path_type=Path), help="Store the plan in this file")
 @click.option("--plan-in", type=click.Path(path_type=Path), help="Take a stored plan instead of making one")
@@ -63,15 +72,18 @@ def command(ctx: click.Context, /, connection: Mapping[str, Any], **given: Any) 
 
     Never goes: the current version, a current delete marker, the last data version under a delete marker (unless
     --include-last-copy), a version under lock or legal hold. A version goes only when --older-than and --keep-last
-    both agree.
+    both agree; without any filter there is a plan and no deletion. What the bucket's own tags want kept is kept, too.
     """
     from stowage.s3.connection import s3_client  # noqa: PLC0415
-    from stowage.s3.prune import check_cap  # noqa: PLC0415
+    from stowage.s3.prune import check_cap, check_may_apply  # noqa: PLC0415
+    from stowage.s3.service_rows import read_service_rows  # noqa: PLC0415
 
     _check(ctx, given)
     place = target(connection)
+    path = given["service_rows"]
+    rows = read_service_rows(path, place.bucket, datetime.now(UTC)) if path else None
     client = s3_client(place.settings, pool_size=2 * given["workers"])
-    with _plan(client, place, given) as plan:
+    with _plan(client, place, given, rows) as plan:
         if not plan.totals.candidates:
             _print_table(plan, given)
             say("no noncurrent versions match the filters; nothing to do")
@@ -79,6 +91,7 @@ def command(ctx: click.Context, /, connection: Mapping[str, Any], **given: Any) 
             return
         if given["yes"]:
             check_cap(plan, given["max_delete"])
+            check_may_apply(client, plan, service_rows=rows, ignore_bucket_rules=given["ignore_bucket_rules"])
         if not (given["yes"] and given["as_json"]):
             _print_table(plan, given)
         say("---")
@@ -88,11 +101,22 @@ def command(ctx: click.Context, /, connection: Mapping[str, Any], **given: Any) 
             say(f"kept: {sum(plan.totals.kept.values())} versions ({kept})")
         _say_incomplete(plan)
         if given["yes"]:
-            ctx.exit(_apply(client, plan, given))
+            ctx.exit(_apply(client, plan, given, rows))
         if given["max_delete"] is not None and plan.totals.candidates > given["max_delete"]:
             say(f"more than --max-delete {given['max_delete']}: with --yes this would be refused")
         if given["plan_out"]:
             say(f"plan stored in {plan.path}, sha256 {plan.totals.sha256}")
+        _say_how_to_go_on(client, plan, given, rows)
+
+
+def _say_how_to_go_on(client: S3Client, plan: Plan, given: Mapping[str, Any], rows: ServiceRows | None) -> None:
+    from stowage.s3.prune import check_may_apply  # noqa: PLC0415
+
+    try:
+        check_may_apply(client, plan, service_rows=rows, ignore_bucket_rules=given["ignore_bucket_rules"])
+    except errors.RefusedError as error:
+        say(f"a plan only; with --yes it would be refused: {error}")
+    else:
         say("dry-run only — pass --yes to delete the listed versions")
 
 
@@ -109,7 +133,7 @@ def _check(ctx: click.Context, given: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def _plan(client: S3Client, place: Target, given: Mapping[str, Any]) -> Iterator[Plan]:
+def _plan(client: S3Client, place: Target, given: Mapping[str, Any], rows: ServiceRows | None) -> Iterator[Plan]:
     from stowage.s3.prune import PlanRequest, make_plan, open_plan  # noqa: PLC0415
 
     if given["plan_in"]:
@@ -123,8 +147,16 @@ def _plan(client: S3Client, place: Target, given: Mapping[str, Any]) -> Iterator
         age_basis=given["age_basis"],
         keep_last_scope=given["keep_last_scope"],
         include_last_copy=given["include_last_copy"],
+        all_old=given["all_old"],
     )
-    request = PlanRequest(bucket=place.bucket, prefix=given["prefix"], rules=rules, explain=given["explain"])
+    request = PlanRequest(
+        bucket=place.bucket,
+        prefix=given["prefix"],
+        rules=rules,
+        explain=given["explain"],
+        service_rows=rows,
+        ignore_bucket_rules=given["ignore_bucket_rules"],
+    )
     with tempfile.TemporaryDirectory(prefix="stowage-") as folder:
         path = given["plan_out"] or Path(folder) / "plan"
         with progress("listing versions", None) as bar:
@@ -207,7 +239,7 @@ def _as_json(line: Candidate) -> dict[str, Any]:
     }
 
 
-def _apply(client: S3Client, plan: Plan, given: Mapping[str, Any]) -> int:
+def _apply(client: S3Client, plan: Plan, given: Mapping[str, Any], rows: ServiceRows | None) -> int:
     from stowage.s3.prune import carry_out  # noqa: PLC0415
 
     counts: Counter[str] = Counter()
@@ -215,7 +247,8 @@ def _apply(client: S3Client, plan: Plan, given: Mapping[str, Any]) -> int:
     interrupted = False
     try:
         with progress("deleting", plan.totals.candidates) as bar:
-            results = carry_out(client, plan, workers=given["workers"], batch_size=given["batch_size"])
+            sizes = {"workers": given["workers"], "batch_size": given["batch_size"]}
+            results = carry_out(client, plan, service_rows=rows, **sizes)
             for number, result in enumerate(results, start=1):
                 line, outcome = result.candidate, result.outcome.value
                 counts[outcome] += 1

@@ -38,16 +38,17 @@ if TYPE_CHECKING:
     help="Through this machine, or copied by the server, which RustFS before beta.9 can not  [default: stream]",
 )
 @click.option("--workers", type=click.IntRange(1, 64), default=4, help="Keys at the same time  [default: 4]")
+@click.option("--ignore-bucket-rules", is_flag=True, help="Write behind the back of the file service")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line")
 @click.pass_context
 def command(ctx: click.Context, /, connection: Mapping[str, Any], **given: Any) -> None:
     """Make an old version of KEY current again, or a whole prefix what it was.
 
     The bytes are written on top as a new version, with content type, metadata and tags, and read back. What was
-    current before stays there as an old version.
+    current before stays there as an old version. A bucket of the file service is refused: there it is filator restore.
     """
     from stowage.s3.connection import s3_client  # noqa: PLC0415
-    from stowage.s3.restore import plan_key_restore, restore  # noqa: PLC0415
+    from stowage.s3.restore import check_may_restore, plan_key_restore, restore  # noqa: PLC0415
 
     _check(given)
     moment = parse_moment(given["as_of"], datetime.now(UTC)) if given["as_of"] else None
@@ -59,14 +60,15 @@ def command(ctx: click.Context, /, connection: Mapping[str, Any], **given: Any) 
     else:
         steps = _prefix_steps(client, place.bucket, given, moment)
         act = given["yes"] and not given["dry_run"]
+    if not given["ignore_bucket_rules"]:
+        check_may_restore(client, place.bucket, steps)
     if not act:
         _show(steps, as_json=given["as_json"])
         doing = sum(step.action in (Action.RESTORE, Action.REMOVE) for step in steps)
         say(f"dry-run only — {doing} keys would change" + ("; pass --yes to act" if given["key"] is None else ""))
         return
-    ctx.exit(
-        _report(restore(client, place.bucket, steps, method=given["method"], workers=given["workers"]), steps, given)
-    )
+    how = {name: given[name] for name in ("method", "workers", "ignore_bucket_rules")}
+    ctx.exit(_report(restore(client, place.bucket, steps, **how), steps, given))
 
 
 def _check(given: Mapping[str, Any]) -> None:

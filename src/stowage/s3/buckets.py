@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from stowage import errors
@@ -52,6 +53,7 @@ class WantedBucket:
         object_lock: ``True`` makes the bucket with object lock; that can only be done at its creation.
         quota: Size limit in bytes, 0 for none, ``None`` leaves it alone.
         durability: ``strict``, ``relaxed`` or ``none``; ``None`` leaves it alone.
+        tags: Tags that the bucket must have, with an empty value those it must not have; others are left alone.
         empty_first: With ``present=False``: delete all objects and versions first.
     """
 
@@ -62,18 +64,23 @@ class WantedBucket:
     object_lock: bool | None = None
     quota: int | None = None
     durability: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
     empty_first: bool = False
 
 
 @dataclass(frozen=True)
 class Bucket:
-    """A bucket as found. ``versioning`` is ``enabled``, ``suspended``, ``never`` or ``unsupported``."""
+    """A bucket as found. ``versioning`` is ``enabled``, ``suspended``, ``never`` or ``unsupported``.
+
+    ``tags`` is ``None`` where the store has none or they were not read.
+    """
 
     name: str
     versioning: str = "never"
     object_lock: bool = False
     quota: int | None = None
     durability: str | None = None
+    tags: Mapping[str, str] | None = None
 
 
 def checked_name(name: str) -> str:
@@ -129,6 +136,17 @@ def _has_lock(client: S3Client, endpoint: str, name: str) -> bool:
     return answer.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled") == "Enabled"
 
 
+def read_tags(client: S3Client, endpoint: str, name: str) -> dict[str, str] | None:
+    """The tags of a bucket, ``None`` where the store has no tags for buckets."""
+    try:
+        with engine_errors(f"read tags of bucket {name}", endpoint):
+            return {tag["Key"]: tag["Value"] for tag in client.get_bucket_tagging(Bucket=name)["TagSet"]}
+    except errors.NotFoundError:
+        return {}
+    except errors.RefusedError:
+        return None  # the JuiceFS gateway answers 501
+
+
 def plan_bucket(current: Bucket | None, wanted: WantedBucket) -> list[Difference]:
     """What must change so that a bucket is as declared. Pure.
 
@@ -143,7 +161,7 @@ def plan_bucket(current: Bucket | None, wanted: WantedBucket) -> list[Difference
         if wanted.object_lock:
             found.append(Difference("object_lock", False, True))
         # A server enables versioning of itself when it makes a bucket with object lock.
-        current = Bucket(wanted.name, "never", bool(wanted.object_lock))
+        current = Bucket(wanted.name, "never", bool(wanted.object_lock), tags={})
     elif wanted.object_lock and not current.object_lock:
         raise errors.RefusedError(
             f"bucket {wanted.name} exists without object lock, which only a new bucket can be given",
@@ -161,6 +179,10 @@ def plan_bucket(current: Bucket | None, wanted: WantedBucket) -> list[Difference
         found.append(Difference("quota", current.quota, wanted.quota or None))
     if wanted.durability is not None and current.durability not in (None, wanted.durability):
         found.append(Difference("durability", current.durability, wanted.durability))
+    if current.tags is not None:
+        before = {name: current.tags.get(name, "") for name in wanted.tags}
+        if before != dict(wanted.tags):
+            found.append(Difference("tags", before, dict(wanted.tags)))
     return found
 
 
@@ -205,6 +227,8 @@ def reconcile_bucket(
         current = read_bucket(client, settings.endpoint, wanted.name, lock=bool(wanted.object_lock))
     if current and beyond_s3:
         current = _with_settings_beyond_s3(current, wanted, beyond_s3)
+    if current and wanted.tags:
+        current = replace(current, tags=read_tags(client, settings.endpoint, wanted.name))
     differences = plan_bucket(current, wanted)
     outcome = Outcome(wanted.name, differences, _state(current, wanted))
     if wanted.versioned and current and current.versioning == "unsupported":
@@ -252,6 +276,8 @@ def _apply_present(
     if "quota" in fields:
         assert beyond_s3 is not None  # looked at before anything was sent
         beyond_s3.set_quota(wanted.name, wanted.quota or None)
+    if "tags" in fields:
+        _set_tags(client, endpoint, wanted, outcome)
     if wanted.durability is not None and beyond_s3 is not None and fields & {"bucket", "durability"}:
         _set_durability(beyond_s3, wanted, outcome)
     if wanted.durability is not None and outcome.state["durability"] is None:
@@ -268,6 +294,25 @@ def _set_durability(beyond_s3: BucketSettings, wanted: WantedBucket, outcome: Ou
     outcome.state["durability"] = wanted.durability if shown else None
     if shown and shown != wanted.durability:
         beyond_s3.set_durability(wanted.name, wanted.durability)
+
+
+def _set_tags(client: S3Client, endpoint: str, wanted: WantedBucket, outcome: Outcome) -> None:
+    there = read_tags(client, endpoint, wanted.name)
+    together = {name: value for name, value in {**(there or {}), **wanted.tags}.items() if value}
+    try:
+        with engine_errors(f"set tags of bucket {wanted.name}", endpoint):
+            if together:
+                tags: list[Any] = [{"Key": name, "Value": value} for name, value in together.items()]
+                client.put_bucket_tagging(Bucket=wanted.name, Tagging={"TagSet": tags})
+            else:
+                client.delete_bucket_tagging(Bucket=wanted.name)
+    except errors.RefusedError as error:
+        # Who prunes or restores then goes by the shape of keys.
+        outcome.differences[:] = [one for one in outcome.differences if one.field != "tags"]
+        outcome.warnings.append(f"bucket {wanted.name} stays without tags: {error.message}")
+        return
+    if read_tags(client, endpoint, wanted.name) != together:
+        raise errors.ServerFaultError(f"bucket {wanted.name}: the server accepted tags and shows others")
 
 
 def _create(client: S3Client, settings: S3Settings, wanted: WantedBucket) -> None:

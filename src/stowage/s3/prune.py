@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stowage import errors
+from stowage.s3.bucket_rules import read_bucket_rules
 from stowage.s3.connection import engine_errors
 from stowage.s3.prune_apply import BATCH, WORKERS, ApplySettings, apply_plan
 from stowage.s3.prune_file import Plan, PlanHead, PlanWriter, read_plan
 from stowage.s3.prune_locks import bucket_has_lock, keep_locked
 from stowage.s3.prune_plan import Decision, PruneRules, plan_key
 from stowage.s3.prune_recheck import ItemResult
+from stowage.s3.service_rows import ServiceRows
 from stowage.s3.versions import Listing, wants_short_prefixes
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ class PlanRequest:
         rules: What may go.
         prefix: Only keys that start so; without leading ``/``, ``..`` or backslash.
         explain: Write the versions that stay, with their reasons, into the plan, too.
+        service_rows: What the database of the file service says, for a bucket of its.
+        ignore_bucket_rules: Take no notice of what the bucket's tags want kept.
 
     Raises:
         BadInputError: The prefix can match nothing that a sane program writes.
@@ -43,6 +47,8 @@ class PlanRequest:
     rules: PruneRules
     prefix: str = ""
     explain: bool = False
+    service_rows: ServiceRows | None = None
+    ignore_bucket_rules: bool = False
 
     def __post_init__(self) -> None:
         if self.prefix.startswith("/") or ".." in self.prefix or "\\" in self.prefix:
@@ -70,6 +76,9 @@ def make_plan(
         StowageError: The server refused or failed; no plan is left behind.
     """
     clock = now or datetime.now(UTC)
+    if not request.ignore_bucket_rules:
+        own = read_bucket_rules(client, request.bucket)
+        request = replace(request, rules=own.at_least(request.rules))
     listing = Listing(client, request.bucket, request.prefix)
     writer = _written(client, request, path, listing, clock, by_folder=False, progress=progress)
     missing = listing.missing_live_keys() if listing.doubtful else 0
@@ -126,10 +135,12 @@ def _decisions(
     by_folder: bool,
     progress: Progress | None,
 ) -> Iterator[Decision]:
+    decide = request.service_rows.decide if request.service_rows else plan_key
+
     def decided() -> Iterator[Decision]:
         told = 0
         for history in listing.histories(by_folder=by_folder):
-            yield from plan_key(history, request.rules, clock)
+            yield from decide(history, request.rules, clock)
             if progress and listing.rows - told >= _REPORT_EVERY:
                 told = listing.rows
                 progress(told)
@@ -154,6 +165,49 @@ def check_cap(plan: Plan, max_delete: int | None) -> None:
         )
 
 
+def check_may_apply(
+    client: S3Client, plan: Plan, *, service_rows: ServiceRows | None = None, ignore_bucket_rules: bool = False
+) -> None:
+    """Refuse a plan that nobody should carry out: without any filter, or against what its bucket says.
+
+    Args:
+        client: boto3 S3 client; its key needs s3:GetBucketTagging.
+        plan: What would be deleted.
+        service_rows: What the database of the file service says, by which the plan was made.
+        ignore_bucket_rules: Take no notice of the bucket's tags and of the shape of its keys.
+
+    Raises:
+        RefusedError: The plan has no filter, keeps less than the bucket's tags want, or the bucket belongs to the file
+            service and its rows were not asked; or the key may not read the tags.
+    """
+    rules, bucket = plan.head.rules, plan.head.bucket
+    if not rules.may_be_applied:
+        raise errors.RefusedError(
+            f"without a filter every old version of bucket {bucket} would go; nothing was deleted",
+            "give older_than, keep_last or both (stowage prune --older-than 90d --keep-last 5), or say --all-old",
+        )
+    if ignore_bucket_rules:
+        return
+    own = read_bucket_rules(client, bucket)
+    if own.unreadable:
+        raise errors.RefusedError(
+            f"the key may not read the tags of bucket {bucket}, where its rules for pruning stand; nothing was deleted",
+            "give it s3:GetBucketTagging, or --ignore-bucket-rules",
+        )
+    if missing := own.missing_in(rules):
+        raise errors.RefusedError(
+            f"the tags of bucket {bucket} want kept what this plan lets go ({', '.join(missing)}); nothing was deleted",
+            "make a new plan, which takes them in",
+        )
+    manager = "" if service_rows else own.manager_of(candidate.key for candidate in plan.candidates())
+    if manager:
+        raise errors.RefusedError(
+            f"bucket {bucket} belongs to {manager}, and its rows were not asked which versions are files;"
+            " nothing was deleted",
+            f"on its host: {manager} rows --out ROWS, then add --service-rows ROWS (docs/prune-without-fear.md)",
+        )
+
+
 def open_plan(client: S3Client, path: Path, bucket: str | None = None) -> Plan:
     """Read a stored plan and check that it was made for this server and bucket.
 
@@ -171,7 +225,14 @@ def open_plan(client: S3Client, path: Path, bucket: str | None = None) -> Plan:
     return plan
 
 
-def carry_out(client: S3Client, plan: Plan, *, workers: int = WORKERS, batch_size: int = BATCH) -> Iterator[ItemResult]:
+def carry_out(
+    client: S3Client,
+    plan: Plan,
+    *,
+    workers: int = WORKERS,
+    batch_size: int = BATCH,
+    service_rows: ServiceRows | None = None,
+) -> Iterator[ItemResult]:
     """Apply a plan, after a second look at each key; the server's state outranks the plan.
 
     Args:
@@ -179,6 +240,7 @@ def carry_out(client: S3Client, plan: Plan, *, workers: int = WORKERS, batch_siz
         plan: What to delete.
         workers: Batches at the same time.
         batch_size: Versions per request, at most 1,000.
+        service_rows: What the database of the file service says, by which the plan was made.
 
     Yields:
         One result per planned version.
@@ -197,6 +259,7 @@ def carry_out(client: S3Client, plan: Plan, *, workers: int = WORKERS, batch_siz
         short_prefixes=wants_short_prefixes(client, bucket, plan.head.prefix),
         workers=workers,
         batch_size=batch_size,
+        decide=service_rows.decide if service_rows else plan_key,
     )
     return apply_plan(client, plan.candidates(), settings)
 

@@ -18,8 +18,8 @@ from stowage import errors
 from stowage.s3.connection import engine_errors
 from stowage.s3.prune_file import Candidate
 from stowage.s3.prune_locks import lock_reason
-from stowage.s3.prune_plan import PruneRules
-from stowage.s3.prune_recheck import ItemResult, Outcome, Unit, confirm, relist, to_units
+from stowage.s3.prune_plan import PruneRules, plan_key
+from stowage.s3.prune_recheck import Decide, ItemResult, Outcome, Unit, confirm, relist, to_units
 from stowage.s3.versions import list_key
 from stowage.s3.versions_xml import null_or
 
@@ -51,6 +51,7 @@ class ApplySettings:
         short_prefixes: Whether the second look asks by short prefixes (``versions_narrow``).
         workers: Units worked on at the same time.
         batch_size: Versions per DeleteObjects, at most 1,000.
+        decide: What decides about a key at the second look.
     """
 
     bucket: str
@@ -62,6 +63,7 @@ class ApplySettings:
     short_prefixes: bool = False
     workers: int = WORKERS
     batch_size: int = BATCH
+    decide: Decide = plan_key
 
 
 def apply_plan(client: S3Client, candidates: Iterable[Candidate], settings: ApplySettings) -> Iterator[ItemResult]:
@@ -98,7 +100,7 @@ def _apply_unit(client: S3Client, unit: Unit, settings: ApplySettings) -> list[I
         return [ItemResult(candidate, Outcome.FAILED, f"second look failed: {error}") for candidate in unit.candidates]
     go: list[Candidate] = []
     for key, planned in keys.items():
-        confirmed, rest = confirm(planned, fresh.get(key, []), settings.rules, settings.planned_at)
+        confirmed, rest = confirm(planned, fresh.get(key, []), settings.rules, settings.planned_at, settings.decide)
         results.update((result.candidate, result) for result in rest)
         for candidate in confirmed:
             if candidate.version_id == "null" and not settings.versioning_enabled:

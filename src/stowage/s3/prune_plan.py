@@ -42,6 +42,7 @@ class Why(StrEnum):
     NO_CURRENT = "no_current_version"
     GARBLED = "garbled_key"
     LOCKED = "locked"
+    NOT_REPLACED = "not_replaced"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +55,7 @@ class PruneRules:
         age_basis: ``noncurrent`` counts the age from when the version was replaced, ``own`` from its own date.
         keep_last_scope: ``all`` ranks every noncurrent version, ``eligible`` only those that are old enough.
         include_last_copy: Let the last data version under a delete marker go, too.
+        all_old: That there is no filter was said in words, and is no omission.
 
     Raises:
         BadInputError: A value is out of range.
@@ -64,6 +66,7 @@ class PruneRules:
     age_basis: AgeBasis = "noncurrent"
     keep_last_scope: KeepLastScope = "all"
     include_last_copy: bool = False
+    all_old: bool = False
 
     def __post_init__(self) -> None:
         if self.keep_last < 0:
@@ -74,6 +77,11 @@ class PruneRules:
             raise errors.BadInputError(f"age_basis is {self.age_basis!r}, must be noncurrent or own")
         if self.keep_last_scope not in ("all", "eligible"):
             raise errors.BadInputError(f"keep_last_scope is {self.keep_last_scope!r}, must be all or eligible")
+
+    @property
+    def may_be_applied(self) -> bool:
+        """False for rules without any filter: they let every old version go, so somebody must have said so."""
+        return self.older_than is not None or self.keep_last > 0 or self.all_old
 
 
 class Decision(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from stowage.s3.prune_file import Candidate
-from stowage.s3.prune_plan import PruneRules, plan_key
+from stowage.s3.prune_plan import Decision, PruneRules, plan_key
 from stowage.s3.versions import PAGE_SIZE, History, list_key, list_pages, one_page
 from stowage.s3.versions_narrow import common_start
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 # SeaweedFS 4.48: 110 ms against 4 ms).
 _KEY_LISTINGS_PER_PAGE = 25
 _SPARE_ROWS = 25
+
+Decide = Callable[[History, PruneRules, datetime], list[Decision]]
+"""Decides about every version of one key."""
 
 
 class Outcome(StrEnum):
@@ -100,7 +103,11 @@ def to_units(candidates: Iterable[Candidate], *, size: int = PAGE_SIZE) -> Itera
 
 
 def confirm(
-    planned: Sequence[Candidate], fresh: History, rules: PruneRules, planned_at: datetime
+    planned: Sequence[Candidate],
+    fresh: History,
+    rules: PruneRules,
+    planned_at: datetime,
+    decide: Decide = plan_key,
 ) -> tuple[list[Candidate], list[ItemResult]]:
     """Split the planned versions of one key into those that may still go and those that may not, with the reason.
 
@@ -109,13 +116,14 @@ def confirm(
         fresh: The rows that the key has now.
         rules: The rules of the plan.
         planned_at: The clock of the plan, so that waiting does not widen it.
+        decide: What decides about a key.
 
     Returns:
         What to delete, and a result for everything else.
     """
     rows = {row.version_id: row for row in fresh}
     decisions = (
-        {decision.version.version_id: decision for decision in plan_key(fresh, rules, planned_at)} if fresh else {}
+        {decision.version.version_id: decision for decision in decide(fresh, rules, planned_at)} if fresh else {}
     )
     go: list[Candidate] = []
     rest: list[ItemResult] = []

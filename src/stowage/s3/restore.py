@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlencode
 
 from stowage import errors
+from stowage.s3.bucket_rules import read_bucket_rules, refuse_restore_behind_manager
 from stowage.s3.connection import engine_errors
 from stowage.s3.prune import versioning_status
 from stowage.s3.restore_plan import Action, Step, step_to_moment, step_to_version
@@ -143,8 +144,29 @@ def listing_loses_keys(listing: Listing, *, by_folder: bool) -> int:
     return listing.missing_live_keys()
 
 
+def check_may_restore(client: S3Client, bucket: str, steps: Iterable[Step]) -> None:
+    """Refuse steps in a bucket whose versions are named by the rows of the file service.
+
+    Args:
+        client: boto3 S3 client; with s3:GetBucketTagging it sees the bucket's tag, else only the shape of keys.
+        bucket: Bucket name.
+        steps: What would be done.
+
+    Raises:
+        RefusedError: The service would go on serving the old bytes and remove the copy.
+    """
+    keys = (step.key for step in steps if step.action in (Action.RESTORE, Action.REMOVE))
+    refuse_restore_behind_manager(read_bucket_rules(client, bucket), keys)
+
+
 def restore(
-    client: S3Client, bucket: str, steps: Iterable[Step], *, method: Method = "stream", workers: int = 4
+    client: S3Client,
+    bucket: str,
+    steps: Iterable[Step],
+    *,
+    method: Method = "stream",
+    workers: int = 4,
+    ignore_bucket_rules: bool = False,
 ) -> Iterator[Restored]:
     """Carry steps out, several keys at a time.
 
@@ -155,13 +177,18 @@ def restore(
         steps: From the planning functions.
         method: ``stream`` reads and writes through this machine, ``copy`` asks the server to copy.
         workers: Keys at the same time.
+        ignore_bucket_rules: Write behind the back of the program that manages the bucket.
 
     Yields:
         One result per step, in order; a failed key does not stop the others.
 
     Raises:
-        RefusedError: Versioning is not enabled, so that writing on top would destroy what is current.
+        RefusedError: Versioning is not enabled, so that writing on top would destroy what is current; or the bucket
+            belongs to the file service.
     """
+    steps = list(steps)
+    if not ignore_bucket_rules:
+        check_may_restore(client, bucket, steps)
     status = versioning_status(client, bucket)
     if status != "Enabled":
         raise errors.RefusedError(
