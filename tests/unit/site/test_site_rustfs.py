@@ -29,7 +29,7 @@ def test_a_program_that_is_not_there_is_told_before_a_host_is_touched(tmp_path):
 
 def test_a_nas_that_gets_a_compose_file_is_never_logged_into(mine):
     mine.set("group_vars/all/site.yml", object_store_provider="rustfs", rustfs_install_method="compose_file",
-             rustfs_image_digest=f"sha256:{'0' * 64}")  # fmt: skip
+             rustfs_image_digest=f"sha256:{'0' * 64}", fluent_bit_container_digest=f"sha256:{'0' * 64}")  # fmt: skip
     mine.run("playbooks/ops/secrets_init.yml")
     result = mine.run(PREFLIGHT)
     assert mine.hosts_were_called, result.stdout
