@@ -58,7 +58,7 @@ def _clean(declared: str | None) -> str | None:
 
 
 def detect(head: bytes, declared: str | None, filename: str) -> str:  # noqa: PLR0911 - witnesses in order of trust
-    """Name the media type (section 3 of the contract).
+    """Name the media type (docs/contract.md 3).
 
     Args:
         head: the first bytes of the file, 8 KiB are enough.

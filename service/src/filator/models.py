@@ -52,7 +52,7 @@ class Attachment(NamedTuple):
         return self.delete_at is not None and self.delete_at <= moment
 
     def describe(self, zone: ZoneInfo) -> dict[str, object]:
-        """Return the description of section 2 of the contract, fields in its order."""
+        """Return the description of docs/contract.md 2, fields in its order."""
         return {
             "uuid": self.uuid,
             "checksum": self.checksum,

@@ -88,7 +88,7 @@ class LocalStorage(_Storage):
 
 
 class S3Storage(_Storage):
-    """Bytes in an S3-compatible store. Fields and defaults: section 1 of the contract."""
+    """Bytes in an S3-compatible store. Fields and defaults: docs/contract.md 1."""
 
     type: Literal["s3"]
     endpoint: str
@@ -174,7 +174,7 @@ def _storage(index: int, entry: object) -> Storage:
 
 
 def parse_storages(text: str) -> tuple[Storage, ...]:
-    """Read STORAGES_CONFIGURATIONS (section 1 of the contract).
+    """Read STORAGES_CONFIGURATIONS (docs/contract.md 1).
 
     Args:
         text: a JSON array of objects.

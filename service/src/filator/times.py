@@ -51,7 +51,7 @@ def iso(moment: datetime, zone: ZoneInfo) -> str:
 
 
 def parse_delete_at(text: str, zone: ZoneInfo, moment: datetime) -> datetime | None:
-    """Read the field delete_at (section 3 of the contract).
+    """Read the field delete_at (docs/contract.md 3).
 
     Args:
         text: `never`, `2022-04-04 23:22:32` or ISO 8601; without an offset the service's zone is meant.

@@ -233,7 +233,7 @@ def _storages(env: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _from_storage(env: Mapping[str, str], name: str, bucket: str | None, *, insecure: bool) -> Target:
-    """A storage of the file service (facts/filator.md 1)."""
+    """A storage of the file service (docs/contract.md 1)."""
     storages = _storages(env)
     entry = storages.get(name)
     if entry is None:

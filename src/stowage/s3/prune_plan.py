@@ -1,7 +1,7 @@
 """Which versions may go: a pure function of a listing, rules and a clock. No network, property-tested.
 
-The rules are those of the design, section 6. Two of them differ from the older tools on purpose, and both can be had
-the old way: age counts from the moment a version was *replaced* (``age_basis: own`` counts from its own date), and
+The rules are told in docs/prune-without-fear.md. Two of them differ from the older tools on purpose, and both can be
+had the old way: age counts from the moment a version was *replaced* (``age_basis: own`` counts from its own date), and
 ``keep_last`` counts over all noncurrent versions (``keep_last_scope: eligible`` ranks only those old enough).
 """
 

@@ -1,4 +1,4 @@
-"""The planner: what the older tool documents, what the design demands, and properties over arbitrary listings."""
+"""The planner: what the older tool documents, what this project demands, and properties over arbitrary listings."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_seed_wording_and_eligible_ranking_differ_as_documented() -> None:
     assert gone(listing, like_the_original(90 * DAY, 5)) == []
 
 
-# --- what the design demands --------------------------------------------------------------------------------------
+# --- what this project demands --------------------------------------------------------------------------------------
 
 
 def test_age_counts_from_the_replacement_not_from_the_birth() -> None:

@@ -1,4 +1,4 @@
-"""The archive requests, section 4 of the contract."""
+"""The archive requests, docs/contract.md 4."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ class Store(ABC):
 
         Args:
             uuid: 64 hex characters.
-            created_at: date and time of the key, section 1 of the contract.
+            created_at: date and time of the key, docs/contract.md 1.
             prefix: the request's store_prefix.
             replacing: the uuid may already have bytes, which must not be touched.
 
