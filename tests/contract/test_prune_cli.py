@@ -82,6 +82,7 @@ def test_the_rules_of_the_original_are_options(weed: Server, client: Any, bucket
     client.delete_object(Bucket=bucket, Key="gone")
     assert planned("--keep-last", "0") == ["gone", "kept"]
     assert planned("--keep-last", "0", "--include-last-copy") == ["gone", "gone", "kept"]
+    assert planned("--keep-last", "0", "--rules", "qatlasd", "--dry-run") == ["gone", "gone", "kept"]
     time.sleep(6)
     write_versions(client, bucket, ["kept"], 1)
     # What was current until now is old by its own date, and was replaced this moment.
@@ -90,6 +91,29 @@ def test_the_rules_of_the_original_are_options(weed: Server, client: Any, bucket
     # The one that is kept is the one just replaced, or the newest of those that are old enough.
     assert planned("--keep-last", "1", "--older-than", "5s").count("kept") == 1
     assert planned("--keep-last", "1", "--older-than", "5s", "--keep-last-scope", "eligible").count("kept") == 0
+    as_one = planned("--keep-last", "1", "--older-than", "5s", "--rules", "qatlasd")
+    apart = ["--age-basis", "own", "--keep-last-scope", "eligible", "--include-last-copy"]
+    assert as_one == planned("--keep-last", "1", "--older-than", "5s", *apart)
+
+
+@pytest.mark.parametrize(
+    ("flags", "line"),
+    [
+        (("--rules", "qatlasd", "--age-basis", "noncurrent"), "--rules qatlasd and --age-basis say different things"),
+        (("--yes", "--dry-run"), "--yes deletes and --dry-run does not"),
+    ],
+)
+def test_flags_that_contradict_each_other_are_refused_before_the_store_is_asked(
+    flags: tuple[str, ...], line: str
+) -> None:
+    nowhere = {
+        "QATLAS_S3_ENDPOINT": "http://127.0.0.1:1",
+        "QATLAS_S3_ACCESS_KEY_ID": "somebody",
+        "QATLAS_S3_SECRET_ACCESS_KEY": "not-a-secret",
+    }
+    done = stowage(nowhere, "prune", "--bucket", "some-bucket", "--all-old", *flags)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"stowage: {line}")
 
 
 def test_applying_prints_a_row_for_each_version_and_a_summary(weed: Server, client: Any, bucket: str) -> None:

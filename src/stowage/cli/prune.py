@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 
 _HEAD = ("KEY", "VERSION_ID", "SIZE", "AGE", "ACTION")
 _WIDEST_KEY = 80
-_RULE_FLAGS = ("older_than", "keep_last", "all_old", "age_basis", "keep_last_scope", "include_last_copy", "prefix")
+# What qatlasd's own prune does with the same filters: it counts age from a version's own date, ranks only what is old
+# enough, and takes the last copy under a delete marker (facts/qatlasd.md 3.2).
+_QATLASD_RULES = {"age_basis": "own", "keep_last_scope": "eligible", "include_last_copy": True}
+_RULE_FLAGS = ("older_than", "keep_last", "all_old", "rules", *_QATLASD_RULES, "prefix")
 
 
 @click.command()
@@ -50,6 +53,12 @@ _RULE_FLAGS = ("older_than", "keep_last", "all_old", "age_basis", "keep_last_sco
     default="all",
     help="Count --keep-last over all noncurrent versions, or over those old enough  [default: all]",
 )
+@click.option(
+    "--rules",
+    type=click.Choice(["stowage", "qatlasd"]),
+    default="stowage",
+    help="Whose rules: qatlasd stands for --age-basis own --keep-last-scope eligible --include-last-copy",
+)
 @click.option("--include-last-copy", is_flag=True, help="Let the last data version under a delete marker go, too")
 @click.option("--all-old", is_flag=True, help="Say that no filter is meant: every old version goes")
 @click.option(
@@ -66,6 +75,7 @@ _RULE_FLAGS = ("older_than", "keep_last", "all_old", "age_basis", "keep_last_sco
 @click.option("--batch-size", type=click.IntRange(1, 1000), default=1000, help="Versions per request  [default: 1000]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line")
 @click.option("--yes", is_flag=True, help="Delete. Without it nothing is deleted")
+@click.option("--dry-run", is_flag=True, help="Plan only, which is what happens without --yes anyway")
 @click.pass_context
 def command(ctx: click.Context, /, connection: Mapping[str, Any], **given: Any) -> None:
     """Plan the removal of old versions and, with --yes, carry it out.
@@ -79,6 +89,8 @@ def command(ctx: click.Context, /, connection: Mapping[str, Any], **given: Any) 
     from stowage.s3.service_rows import read_service_rows  # noqa: PLC0415
 
     _check(ctx, given)
+    if given["rules"] == "qatlasd":
+        given |= _QATLASD_RULES
     place = target(connection)
     path = given["service_rows"]
     rows = read_service_rows(path, place.bucket, datetime.now(UTC)) if path else None
@@ -121,15 +133,23 @@ def _say_how_to_go_on(client: S3Client, plan: Plan, given: Mapping[str, Any], ro
 
 
 def _check(ctx: click.Context, given: Mapping[str, Any]) -> None:
+    if given["yes"] and given["dry_run"]:
+        raise errors.BadInputError("--yes deletes and --dry-run does not", "give one of them")
+    differing = [name for name, value in _QATLASD_RULES.items() if _was_given(ctx, name) and given[name] != value]
+    if given["rules"] == "qatlasd" and differing:
+        flags = ", ".join("--" + name.replace("_", "-") for name in differing)
+        raise errors.BadInputError(f"--rules qatlasd and {flags} say different things", "give one of them")
     if given["plan_in"]:
-        told = [
-            name for name in _RULE_FLAGS if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
-        ]
+        told = [name for name in _RULE_FLAGS if _was_given(ctx, name)]
         if told or given["plan_out"]:
             flags = ", ".join(
                 "--" + name.replace("_", "-") for name in [*told, *(["plan_out"] if given["plan_out"] else [])]
             )
             raise errors.BadInputError(f"--plan-in brings its own rules, so {flags} can not be given with it")
+
+
+def _was_given(ctx: click.Context, name: str) -> bool:
+    return ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
 
 
 @contextmanager
