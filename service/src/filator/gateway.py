@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from filator import jsontext, logs, metrics
 from filator.download import BrokenOff
 from filator.errors import ApiError, ClientGone
+from filator.unread import Body
 
 log = structlog.get_logger()
 
@@ -95,8 +96,9 @@ class Gateway:
 
         scope["filator.request_id"] = request_id.decode()
         outcome: dict[str, object] = {}
+        body = None if scope["method"] in ("GET", "HEAD") else Body(receive, scope["headers"])
         try:
-            await self._app(scope, receive, tracked)
+            await self._app(scope, body or receive, tracked)
         except ClientGone:
             outcome["ended"] = "client gone"
             status = 499
@@ -112,8 +114,8 @@ class Gateway:
             if status == 0:
                 code = exc.status if isinstance(exc, ApiError) else exc.status_code
                 headers = dict(exc.headers or {})
-                if code >= 400 and scope["method"] in ("POST", "PUT"):
-                    # The rest of the body was not read: the connection cannot carry another request.
+                if body is not None and not await body.discarded(code):
+                    # The connection cannot carry another request.
                     headers["connection"] = "close"
                 await send_json(
                     tracked, code, {"status": "error", "msg": text}, headers, body=scope["method"] != "HEAD"
