@@ -34,7 +34,8 @@ class PublicEdge:
 
     def curl(self, *arguments, expect=None) -> Answer:
         """Run curl; requests to the file service carry the token."""
-        if self.token and any(str(argument).startswith(self.service_url) for argument in arguments):
+        # With the slash: the store may be another port of the same address, and would take the header for a signature.
+        if self.token and any(str(argument).startswith(f"{self.service_url}/") for argument in arguments):
             arguments = ("-H", f"Authorization: Bearer {self.token}", *arguments)
         command = ["curl", "-sS", "--max-time", "60", "-D", "/dev/stderr", "-o", "-"]
         if self.ca_bundle:

@@ -38,3 +38,19 @@ def test_it_listens_on_the_mesh_only(host):
 def test_it_says_it_is_ready(host):
     where = host.check_output("ss -Hltn sport = :8080").split()[3]
     assert host.check_output(f"curl -s -o /dev/null -w '%{{http_code}}' http://{where}/readyz") == "200"
+
+
+def test_the_socket_for_edges_asks_for_a_token(host):
+    where = host.check_output("ss -Hltn sport = :8081").split()[3]
+    assert not where.startswith(("0.0.0.0", "*", "[::]"))
+    code = "curl -s -o /dev/null -w '%{http_code}'"
+    assert host.check_output(f"{code} http://{where}/healthz") == "200"
+    for path in ("/", "/readyz", "/metrics", f"/attachments/{'0' * 64}"):
+        assert host.check_output(f"{code} http://{where}{path}") == "401"
+
+
+def test_tokens_stand_on_the_host_as_hashes(host):
+    text = host.file("/etc/filator/filator.env").content_string
+    tokens = re.search(r"^FILATOR_TOKENS='(.*)'$", text, re.MULTILINE).group(1)
+    assert [line.split()[0] for line in tokens.split("; ")] == ["verify", "admin", "write", "read"]
+    assert all(re.fullmatch(r"\w+ sha256:[0-9a-f]{64} [a-z,]+", line) for line in tokens.split("; "))
