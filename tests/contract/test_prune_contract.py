@@ -163,6 +163,82 @@ def test_a_key_of_delete_markers_only_keeps_its_current_marker(client: Any, buck
     assert len(stored(client, bucket)["k"]) == 1
 
 
+def remembered(client: Any, bucket: str, key: str) -> list[str]:
+    """Delete markers of a key, one on top of a version each, oldest first; RustFS makes none on nothing."""
+    markers = []
+    for _ in range(3):
+        version = client.put_object(Bucket=bucket, Key=key, Body=b"x")["VersionId"]
+        markers.append(client.delete_object(Bucket=bucket, Key=key)["VersionId"])
+        client.delete_object(Bucket=bucket, Key=key, VersionId=version)
+    return markers
+
+
+class Forgetful:
+    """RustFS 1.0.0-rc.3, played on a real server: of a key's markers in a request one goes, all are "deleted"."""
+
+    def __init__(self, client: Any, spared: set[str], *, for_ever: bool = False) -> None:
+        self.spared = spared
+        self.for_ever = for_ever
+        self.said: list[dict[str, str]] = []
+        self.asked: list[int] = []
+        client.meta.events.register("provide-client-params.s3.DeleteObjects", self.take_out)
+        client.meta.events.register("after-call.s3.DeleteObjects", self.say_deleted)
+        client.meta.events.register("provide-client-params.s3.DeleteObject", self.mislead)
+
+    def take_out(self, params: dict[str, Any], **_: Any) -> dict[str, Any]:
+        objects = params["Delete"]["Objects"]
+        self.asked.append(len(objects))
+        kept: list[dict[str, str]] = []
+        seen: set[str] = set()
+        self.said = []
+        for one in objects:
+            forgotten = one["VersionId"] in self.spared and (self.for_ever or one["Key"] in seen)
+            (self.said if forgotten else kept).append(one)
+            if one["VersionId"] in self.spared:
+                seen.add(one["Key"])
+        return {**params, "Delete": {**params["Delete"], "Objects": kept or [{"Key": "no-such-key"}]}}
+
+    def say_deleted(self, parsed: dict[str, Any], **_: Any) -> None:
+        parsed["Deleted"] = parsed.get("Deleted", []) + self.said
+
+    def mislead(self, params: dict[str, Any], **_: Any) -> dict[str, Any]:
+        if self.for_ever and params.get("VersionId") in self.spared:
+            return {**params, "Key": "no-such-key"}
+        return params
+
+
+def test_markers_of_one_key_go_where_a_request_deletes_one_of_them(store: Any, bucket: str, tmp_path: Path) -> None:
+    client = s3_client(store.settings, pool_size=16)
+    keys = ["a", "b"]
+    markers = {key: remembered(client, bucket, key) for key in keys}
+    played = Forgetful(client, {marker for key in keys for marker in markers[key]})
+    assert outcomes(client, plan_for(client, bucket, tmp_path)) == {"deleted": 4}
+    assert played.asked == [2, 2]
+    assert stored(client, bucket) == {key: markers[key][-1:] for key in keys}
+
+
+def test_what_is_called_deleted_and_still_listed_is_tried_alone(store: Any, bucket: str, tmp_path: Path) -> None:
+    client = s3_client(store.settings, pool_size=16)
+    ids = write_versions(client, bucket, ["k"], 4)["k"]
+    Forgetful(client, set(ids))
+    assert outcomes(client, plan_for(client, bucket, tmp_path)) == {"deleted": 3}
+    assert stored(client, bucket)["k"] == ids[-1:]
+
+
+def test_what_never_goes_is_counted_as_failed_whatever_the_server_says(store: Any, bucket: str, tmp_path: Path) -> None:
+    client = s3_client(store.settings, pool_size=16)
+    ids = write_versions(client, bucket, ["k"], 4)["k"]
+    Forgetful(client, {ids[1]}, for_ever=True)
+    results = {one.candidate.version_id: one for one in carry_out(client, plan_for(client, bucket, tmp_path))}
+    assert {one: results[one].outcome.value for one in ids[:3]} == {
+        ids[0]: "deleted",
+        ids[1]: "failed",
+        ids[2]: "deleted",
+    }
+    assert "still lists it" in results[ids[1]].detail
+    assert set(stored(client, bucket)["k"]) == {ids[1], ids[3]}
+
+
 def test_null_versions_go_in_an_enabled_bucket_and_stay_in_a_suspended_one(client: Any, tmp_path: Path) -> None:
     name = versioned_bucket(client)
     client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Suspended"})

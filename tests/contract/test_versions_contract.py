@@ -15,6 +15,7 @@ from stowage.s3.prune import PlanRequest, carry_out, make_plan
 from stowage.s3.prune_plan import PruneRules, newest_first
 from stowage.s3.restore import plan_prefix_restore
 from stowage.s3.versions import Listing, list_key, list_pages
+from stowage.s3.versions_xml import RUSTFS
 
 
 @pytest.fixture(scope="module", params=STORES)
@@ -56,6 +57,24 @@ def test_every_row_comes_once_newest_first_at_any_page_size(
     }
     assert all([row.is_latest for row in rows] == [True] + [False] * (len(rows) - 1) for rows in ordered.values())
     assert sum(row.is_marker for rows in histories for row in rows) == 15
+
+
+def test_a_header_alone_turns_no_way_around_on(
+    client: Any, filled: tuple[str, dict[str, list[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RustFS 1.0.0-rc.3 has beta.5's headers and right pages: the walk by short prefixes lost rows of it."""
+
+    class NoWalk:
+        def __init__(self, **_: Any) -> None:
+            raise AssertionError("short prefixes on a server that does not say its version")
+
+    monkeypatch.setattr("stowage.s3.versions_xml.product", lambda _: RUSTFS)
+    monkeypatch.setattr("stowage.s3.versions.rustfs_version", lambda _: "")
+    monkeypatch.setattr("stowage.s3.versions.NarrowListing", NoWalk)
+    name, ids = filled
+    for page_size in (1000, 7, 1):
+        listed = [(rows[0].key, len(rows)) for rows in Listing(client, name, page_size=page_size).histories()]
+        assert sorted(listed) == sorted((key, len(versions)) for key, versions in ids.items())
 
 
 @pytest.mark.parametrize("page_size", [1000, 5, 4, 3])

@@ -20,7 +20,6 @@ from stowage.s3.prune_file import Candidate
 from stowage.s3.prune_locks import lock_reason
 from stowage.s3.prune_plan import PruneRules, plan_key
 from stowage.s3.prune_recheck import Decide, ItemResult, Outcome, Unit, confirm, relist, to_units
-from stowage.s3.versions import list_key
 from stowage.s3.versions_xml import null_or
 
 if TYPE_CHECKING:
@@ -111,7 +110,51 @@ def _apply_unit(client: S3Client, unit: Unit, settings: ApplySettings) -> list[I
     for start in range(0, len(go), settings.batch_size):
         for result in _delete(client, go[start : start + settings.batch_size], settings):
             results[result.candidate] = result
+    for result in _looked_at_again(client, unit, results, settings):
+        results[result.candidate] = result
     return [results[candidate] for candidate in unit.candidates]
+
+
+def _looked_at_again(
+    client: S3Client, unit: Unit, results: dict[Candidate, ItemResult], settings: ApplySettings
+) -> list[ItemResult]:
+    """What the server called deleted and still lists is tried once more by itself, and then counts as failed.
+
+    RustFS 1.0.0-rc.3 answers so to a second delete marker of one key in a request, versions before 1.0.0-beta.7 to null
+    versions (docs/quirks.md).
+    """
+    deleted = [candidate for candidate, result in results.items() if result.outcome is Outcome.DELETED]
+    if not deleted:
+        return []
+    there = _still_there(client, unit, deleted, settings)
+    again = [
+        _judged(client, candidate, *_delete_one(client, settings.bucket, candidate), settings) for candidate in there
+    ]
+    answer = [result for result in again if result.outcome is not Outcome.DELETED]
+    tried = [result.candidate for result in again if result.outcome is Outcome.DELETED]
+    if tried:
+        detail = "the server said deleted, twice, and still lists it (docs/quirks.md)"
+        answer += [
+            ItemResult(candidate, Outcome.FAILED, detail) for candidate in _still_there(client, unit, tried, settings)
+        ]
+    return answer
+
+
+def _still_there(client: S3Client, unit: Unit, deleted: list[Candidate], settings: ApplySettings) -> list[Candidate]:
+    try:
+        rows = relist(
+            client,
+            settings.bucket,
+            settings.prefix,
+            unit,
+            short_prefixes=settings.short_prefixes,
+            afterwards=True,
+        )
+    except errors.StowageError:
+        # The server said deleted and can not be asked now; the next plan shows what is left.
+        return []
+    left = {(row.key, row.version_id, row.last_modified.isoformat()) for history in rows.values() for row in history}
+    return [one for one in deleted if (one.key, one.version_id, one.last_modified) in left]
 
 
 def _delete(client: S3Client, batch: list[Candidate], settings: ApplySettings) -> Iterator[ItemResult]:
@@ -141,14 +184,37 @@ def _delete(client: S3Client, batch: list[Candidate], settings: ApplySettings) -
 def _delete_in_slices(
     client: S3Client, bucket: str, batch: list[Candidate], size: int
 ) -> Iterator[tuple[Candidate, str, str]]:
-    for start in range(0, len(batch), size):
-        answers = _delete_batch(client, bucket, batch[start : start + size])
+    slices = list(_one_marker_of_a_key_each(batch, size))
+    for number, part in enumerate(slices, start=1):
+        answers = _delete_batch(client, bucket, part)
         yield from answers
         _, code, message = answers[0]
         if code == _AWAY:
             # The server is away: the rest would only wait as long again, slice after slice.
-            yield from ((candidate, code, message) for candidate in batch[start + size :])
+            yield from ((candidate, code, message) for rest in slices[number:] for candidate in rest)
             return
+
+
+def _one_marker_of_a_key_each(batch: list[Candidate], size: int) -> Iterator[list[Candidate]]:
+    """Cut a batch into requests that name one delete marker of each key at most.
+
+    RustFS 1.0.0-rc.3 deletes one of several and says that all are gone (docs/quirks.md).
+    """
+    left = batch
+    while left:
+        marked: set[str] = set()
+        now: list[Candidate] = []
+        later: list[Candidate] = []
+        for candidate in left:
+            if candidate.delete_marker and candidate.key in marked:
+                later.append(candidate)
+                continue
+            if candidate.delete_marker:
+                marked.add(candidate.key)
+            now.append(candidate)
+        for start in range(0, len(now), size):
+            yield now[start : start + size]
+        left = later
 
 
 def _delete_batch(client: S3Client, bucket: str, batch: list[Candidate]) -> list[tuple[Candidate, str, str]]:
@@ -202,11 +268,6 @@ def _looked_into(
     client: S3Client, candidate: Candidate, code: str, message: str, settings: ApplySettings
 ) -> ItemResult:
     if not code:
-        if candidate.version_id == "null" and _still_there(client, candidate, settings):
-            detail = (
-                "the server said deleted, but it is still there (RustFS before 1.0.0-beta.7 does this to null versions)"
-            )
-            return ItemResult(candidate, Outcome.FAILED, detail)
         return ItemResult(candidate, Outcome.DELETED)
     if code == "NoSuchVersion":
         return ItemResult(candidate, Outcome.GONE, "not there any more")
@@ -219,14 +280,6 @@ def _looked_into(
         message = "Access Denied: the key needs s3:DeleteObjectVersion on this bucket"
         return ItemResult(candidate, Outcome.FAILED, message)
     return ItemResult(candidate, Outcome.FAILED, f"{code}: {message}" if message else code)
-
-
-def _still_there(client: S3Client, candidate: Candidate, settings: ApplySettings) -> bool:
-    rows = list_key(client, settings.bucket, candidate.key, expected=candidate.siblings)
-    return any(
-        row.version_id == candidate.version_id and row.last_modified.isoformat() == candidate.last_modified
-        for row in rows
-    )
 
 
 def _fits_xml(key: str) -> bool:

@@ -143,7 +143,7 @@ def confirm(
 
 
 def relist(
-    client: S3Client, bucket: str, prefix: str, unit: Unit, *, short_prefixes: bool = False
+    client: S3Client, bucket: str, prefix: str, unit: Unit, *, short_prefixes: bool = False, afterwards: bool = False
 ) -> dict[str, History]:
     """List the keys of a unit again: by one stretch of the listing where its keys lie close, else one by one.
 
@@ -156,6 +156,7 @@ def relist(
         prefix: The prefix of the plan.
         unit: What to look at.
         short_prefixes: Ask by the keys' common beginnings instead, where the server reads more than it shows.
+        afterwards: The planned versions should be gone: each key shows what it kept, not what was planned.
 
     Returns:
         Rows by key; a key without rows is missing.
@@ -173,7 +174,7 @@ def relist(
             found = _stretch(client, bucket, prefix, unit, most_pages=pages + 1, page_size=page_size)
     for key, planned in keys.items():
         seen = {row.version_id for row in found.get(key, ())}
-        if not all(candidate.version_id in seen for candidate in planned):
+        if not (seen if afterwards else all(candidate.version_id in seen for candidate in planned)):
             fresh = list_key(client, bucket, key, expected=planned[0].siblings)
             found[key] = fresh
     return {key: found[key] for key in keys if found.get(key)}

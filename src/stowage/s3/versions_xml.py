@@ -121,7 +121,7 @@ def parse_page(body: bytes, *, first_position: int = 0, server: str = "") -> Pag
         raise errors.ServerFaultError(f"a row of the version listing is malformed: {error}") from None
     truncated = root.findtext(f"{space}IsTruncated") == "true"
     return Page(
-        _gathered(rows, apart=server == RUSTFS),
+        _gathered(rows, may_be_apart=server == RUSTFS),
         folders,
         truncated,
         decode(root.findtext(f"{space}NextKeyMarker") or "") if truncated else "",
@@ -147,22 +147,41 @@ def _parsed(body: bytes) -> ET.Element:
         raise errors.ServerFaultError(f"the version listing is not valid XML ({error})") from None
 
 
-def _gathered(rows: list[Version], *, apart: bool) -> list[Version]:
+def _gathered(rows: list[Version], *, may_be_apart: bool) -> list[Version]:
     """Bring the rows of each key together, and the keys in order, where a page has them apart.
 
     RustFS 1.0.0-beta.5 lists all versions of a page and then all its delete markers. A key of markers only stands alone
-    there and yet in the wrong place, so its pages are always put in order. Others keep theirs: SeaweedFS walks folders.
+    there and yet in the wrong place. Put in order is only a page that shows this: pages of 1.0.0-rc.3 are right as they
+    are, and others keep their order, since SeaweedFS walks folders.
+
+    Args:
+        rows: As the page has them.
+        may_be_apart: The product is one whose versions had the fault.
     """
     by_key: dict[str, list[Version]] = {}
     previous = None
+    apart = may_be_apart and _markers_behind_versions(rows)
     for row in rows:
         apart |= row.key != previous and row.key in by_key
         by_key.setdefault(row.key, []).append(row)
         previous = row.key
     if not apart:
         return rows
-    ordered = sorted(by_key, key=lambda key: key.encode("utf-8", "surrogatepass"))
+    ordered = sorted(by_key, key=_bytes)
     return [row for key in ordered for row in by_key[key]]
+
+
+def _markers_behind_versions(rows: list[Version]) -> bool:
+    """Whether keys go back where the delete markers begin, and no version comes after: the fault itself."""
+    first = next((at for at, row in enumerate(rows) if row.is_marker), len(rows))
+    markers = rows[first:]
+    if not 0 < first < len(rows) or not all(row.is_marker for row in markers):
+        return False
+    return _bytes(markers[0].key) < _bytes(rows[first - 1].key)
+
+
+def _bytes(key: str) -> bytes:
+    return key.encode("utf-8", "surrogatepass")
 
 
 def _time(text: str) -> datetime:

@@ -126,3 +126,17 @@ def test_markers_listed_behind_all_versions_of_a_page_join_their_keys() -> None:
 def test_a_uuid_of_zeros_is_the_null_version() -> None:
     (found,) = parse_page(answer(row("k", "00000000-0000-0000-0000-000000000000"))).rows
     assert found.version_id == "null"
+
+
+def test_a_right_page_of_a_later_rustfs_stays_as_it_is() -> None:
+    def keys(*rows: str, server: str = RUSTFS) -> list[tuple[str, bool]]:
+        page = parse_page(answer("".join(rows)), server=server)
+        return [(one.key, one.is_marker) for one in page.rows]
+
+    marker, version, other = row("a", "1", tag="DeleteMarker"), row("a", "2", latest="false"), row("b", "3")
+    # As 1.0.0-rc.3 lists them: each key's rows together, newest first.
+    last = row("c", "4", tag="DeleteMarker")
+    assert keys(marker, version, other, last) == [("a", True), ("a", False), ("b", False), ("c", True)]
+    # As 1.0.0-beta.5 does: all versions, then the markers.
+    assert keys(other, marker) == [("a", True), ("b", False)]
+    assert keys(other, marker, server="SeaweedFS") == [("b", False), ("a", True)]
