@@ -15,6 +15,7 @@ import click
 from stowage import errors
 from stowage.cli.profile import with_profile
 from stowage.cli.site import site_place
+from stowage.env_file import parse
 from stowage.s3.connection import S3Settings, environment_buckets, from_environment
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -134,17 +135,14 @@ def environment(env_file: Path | None, environ: Mapping[str, str] | None = None)
     env = dict(os.environ if environ is None else environ)
     if env_file is None:
         return env
-    from dotenv import dotenv_values  # noqa: PLC0415 - only for those who have an env file
-
     try:
-        with env_file.open(encoding="utf-8") as stream:
-            values = dotenv_values(stream=stream)
+        values = parse(env_file.read_text(encoding="utf-8"))
     except OSError as error:
         raise errors.BadInputError(
             f"env file {env_file} can not be read: {error.strerror}",
             "run as the service's user: sudo -u USER stowage …",
         ) from None
-    return {name: value for name, value in values.items() if value is not None} | env
+    return values | env
 
 
 def _from_site(connection: Mapping[str, Any]) -> Target:
