@@ -90,6 +90,10 @@ bench-access: setup ## access as code beside a script of single calls
 faults-service: setup ## kill the file service's parts under load and count what was lost
 	@$(BIN)/python bench/faults_service.py
 
+.PHONY: attack
+attack: setup ## attack the file service, by itself and behind both edges, while others use it
+	@$(BIN)/python bench/attack.py
+
 .PHONY: faults-trace
 faults-trace: setup ## 10,000 writes and deletes while sink and store are killed; is each in the trace? (needs two programs)
 	@$(BIN)/python bench/faults_trace.py
