@@ -11,7 +11,15 @@ from stowage.site.check_folder import DESTINATIONS, check_folder
 from stowage.site.check_names import check_files, check_names, check_placeholders, check_together, check_unresolved
 from stowage.site.check_secrets import check_secrets
 from stowage.site.check_storages import check_admin_key, check_storages
-from stowage.site.check_store import check_buckets, check_driver, check_endpoints, check_groups, check_provider
+from stowage.site.check_store import (
+    ADDRESSES,
+    check_addresses,
+    check_buckets,
+    check_driver,
+    check_endpoints,
+    check_groups,
+    check_provider,
+)
 from stowage.site.check_values import READ as READ_OF_VALUES
 from stowage.site.check_values import check_host_suffixes, check_role_rules, check_values
 from stowage.site.model import Problem, Rules, Site
@@ -24,6 +32,7 @@ CHECKS = (
     check_provider,
     check_driver,
     check_endpoints,
+    check_addresses,
     check_buckets,
     check_edges,
     check_services,
@@ -65,6 +74,7 @@ def read_names(rules: Rules) -> frozenset[str]:
         READ
         | READ_OF_APP
         | READ_OF_VALUES
+        | set(ADDRESSES)
         | set(DESTINATIONS)
         | READ_OF_ACCESS
         | {name for name in rules.known if name.endswith("_endpoint")}

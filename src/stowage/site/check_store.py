@@ -8,9 +8,11 @@ from stowage.errors import BadInputError
 from stowage.s3.buckets import checked_name
 from stowage.site.model import Problem, Rules, Site
 from stowage.site.stores import EXTERNAL, Store, find_store, load_stores
-from stowage.site.urls import endpoint_fault, shown, without_scheme
+from stowage.site.urls import endpoint_fault, shown, suggested
 
 GROUPS = ("nas", "db", "app", "edge")
+ADDRESSES = ("stowage_address", "stowage_db_address", "edge_app_address")
+"""Variables that hold the bare address of a host."""
 
 
 def selected_store(site: Site, host: str) -> Store | None:
@@ -123,16 +125,30 @@ def check_endpoints(site: Site, rules: Rules) -> list[Problem]:
             if fault is None or value in told or (name != "object_store_endpoint" and value in (None, "")):
                 continue
             told.append(value)
-            host = without_scheme(str(value or "")) or "host:port"
             problems.append(
                 Problem(
                     where=site.where(users, name),
                     what=f"{name} {shown(value)} {fault}",
-                    right=f"http://{host} or https://{host}",
+                    right=suggested(str(value or "")),
                     mend=site.edit(users, name),
                 )
             )
     return problems
+
+
+def check_addresses(site: Site, _rules: Rules) -> list[Problem]:
+    """Addresses of hosts stand bare: PostgreSQL, Redis and sockets take them so, and URLs get their brackets."""
+    return [
+        Problem(
+            where=site.where(users, name),
+            what=f"{name} {shown(value)} has brackets, which PostgreSQL and Redis do not take",
+            right=f'"{value.strip("[]")}"',
+            mend=site.edit(users, name),
+        )
+        for name in ADDRESSES
+        for value, users in site.by_value(site.members(*GROUPS), name)
+        if isinstance(value, str) and value.startswith("[")
+    ]
 
 
 def bucket_fault(name: object) -> str | None:

@@ -63,6 +63,22 @@ def without_scheme(value: str) -> str:
     return bare.rpartition("@")[2]
 
 
+def suggested(value: str) -> str:
+    """Return what a malformed address most likely should be, for the part of a line that says what would be right."""
+    bare = without_scheme(value)
+    if not bare:
+        return "http://host:port or https://host:port"
+    # Two colons and no bracket: an IPv6 address, perhaps with a port behind it.
+    if bare.count(":") > 1 and not bare.startswith("["):
+        head, _, port = bare.rpartition(":")
+        in_brackets = f"[{head}]:{port}" if is_ip(head) and re.fullmatch(r"[1-9]\d{1,4}", port) else f"[{bare}]"
+        return f"http://{in_brackets} or https://{in_brackets}, an IPv6 address in brackets"
+    right = f"http://{bare} or https://{bare}"
+    if endpoint_fault(f"http://{bare}"):
+        return "http://host:port or https://host:port, with a port from 1 to 65535"
+    return right
+
+
 def shown(value: object) -> str:
     """Return an address in quotes for a message, with user and password left out; empty when there is none."""
     text = str(value or "")

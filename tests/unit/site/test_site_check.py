@@ -365,3 +365,25 @@ def test_no_value_makes_the_check_itself_fail(values):
     known = frozenset({"object_store_endpoint", "edge_s3_public_endpoint"})
     lines = check_site(Site("i", {"edge": ["e"]}, {"e": values}), Rules(known, frozenset({"edge_"})))
     assert all("\n" not in str(line) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("http://fd00::1:9000", "right: http://[fd00::1]:9000 or https://[fd00::1]:9000, an IPv6 address in brackets"),
+        ("fd00::1", "right: http://[fd00::1] or https://[fd00::1], an IPv6 address in brackets"),
+        ("http://10.0.0.1:99999", "with a port from 1 to 65535"),
+        ("http://[fd00::1", "right: http://host:port or https://host:port"),
+        ("[fd00::1]:9000", "right: http://[fd00::1]:9000 or https://[fd00::1]:9000;"),
+    ],
+)
+def test_the_right_address_is_not_the_wrong_one(faults, wrong, right):
+    line = only(faults(("*", "object_store_endpoint", wrong)))
+    assert right in line
+
+
+def test_an_address_in_brackets_is_good_in_a_url_and_nowhere_else(faults):
+    assert faults(("*", "object_store_endpoint", "http://[fd00::1]:9000")) == []
+    line = only(faults(("*", "stowage_address", "[fd00::1]")))
+    assert 'stowage_address "[fd00::1]" has brackets' in line
+    assert 'right: "fd00::1"' in line
