@@ -16,6 +16,7 @@ from ansible._internal._datatag._tags import Origin
 from ansible.errors import AnsibleActionFail, AnsibleError, AnsibleUndefinedVariable
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
+from ansible.template import is_trusted_as_template
 
 from stowage.errors import BadInputError
 from stowage.site.check import check_site, read_names
@@ -36,6 +37,7 @@ SPEC = {
     "together": {"type": "list", "elements": "list", "default": []},
     "fail": {"type": "bool", "default": True},
 }
+_MARKS = ("{{", "{%", "{#")
 _OF_ANSIBLE = ("group_vars", "host_vars", "vars_plugins")
 _UNDEFINED = re.compile(r"'(\w+)' is undefined")
 
@@ -71,12 +73,16 @@ class ActionModule(ActionBase):
     def _site(self, task_vars: Mapping[str, Any], rules: Rules, roles: Path) -> Site:
         groups = {name: [str(host) for host in hosts] for name, hosts in task_vars["groups"].items()}
         hosts, origins, failures, written = {}, {}, {}, {}
+        templated: dict[str, frozenset[str]] = {}
         stand_ins = {secret.name: STAND_IN.format(name=secret.name) for secret in rules.secrets}
         for host in groups.get("all", []):
             raw = task_vars["hostvars"].raw_get(host)
             of_site = {name: value for name, value in raw.items() if _is_of_site(name, value, rules)}
             written[host] = _plain(of_site)
-            raw = stand_ins | raw | {"hostvars": task_vars["hostvars"]}
+            templated[host] = frozenset(name for name, value in of_site.items() if _is_templated_secret(name, value))
+            # Told by its name; what it would be worked out to, or why it cannot be, would show a part of it.
+            of_vault = dict.fromkeys(templated[host], "x" * 64)
+            raw = stand_ins | raw | of_vault | {"hostvars": task_vars["hostvars"]}
             hosts[host], failures[host] = self._values(raw, list(of_site), rules)
             origins[host] = {str(name): place for name in of_site if (place := _origin(name, of_site[name]))}
         named = {path for values in hosts.values() for name in FILES if isinstance(path := values.get(name), str)}
@@ -84,6 +90,9 @@ class ActionModule(ActionBase):
         folder, files = _inventory_folder(task_vars)
         options = role_options(roles)
         site = Site(_inventory(task_vars), groups, hosts, origins, failures, written, absent, folder, files)
+        if any(templated.values()):
+            # What reads such a secret through another host's variables fails, and the cause would quote it.
+            return replace(site, templated=templated, failures={})
         return replace(
             site,
             misfits={host: _misfits(values, rules, options) for host, values in hosts.items()},
@@ -173,6 +182,14 @@ def _rules(args: Mapping[str, Any], task_vars: Mapping[str, Any]) -> Rules:
 def _is_of_site(name: str, value: Any, rules: Rules) -> bool:
     """Leave out what Ansible itself puts among the variables of a host."""
     return name in rules.known or name.startswith(tuple(rules.prefixes)) or _origin(name, value) is not None
+
+
+def _is_templated_secret(name: str, value: Any) -> bool:
+    """Say whether a value in a vault is one that Ansible works out instead of taking it as it stands."""
+    if not name.startswith("vault_") or not isinstance(value, str) or not any(mark in value for mark in _MARKS):
+        return False
+    place = (_origin(name, value) or "").rpartition(":")[0]
+    return Path(place).stem.startswith("vault") and is_trusted_as_template(value)
 
 
 def _origin(name: Any, value: Any) -> str | None:

@@ -9,6 +9,8 @@ from stowage.site.check_app import check_qatlasd, check_services
 from stowage.site.check_edges import check_edges
 from stowage.site.check_folder import DESTINATIONS, check_folder
 from stowage.site.check_names import check_files, check_names, check_placeholders, check_together, check_unresolved
+from stowage.site.check_readers import READ as READ_OF_READERS
+from stowage.site.check_readers import check_readers
 from stowage.site.check_secrets import check_secrets
 from stowage.site.check_storages import check_admin_key, check_storages
 from stowage.site.check_store import (
@@ -29,6 +31,7 @@ CHECKS = (
     check_groups,
     check_placeholders,
     check_secrets,
+    check_readers,
     check_provider,
     check_driver,
     check_endpoints,
@@ -76,6 +79,7 @@ def read_names(rules: Rules) -> frozenset[str]:
         | READ_OF_VALUES
         | set(ADDRESSES)
         | set(DESTINATIONS)
+        | READ_OF_READERS
         | READ_OF_ACCESS
         | {name for name in rules.known if name.endswith("_endpoint")}
         | {name for group in rules.together for name in group}

@@ -115,6 +115,7 @@ class Site:
             run.
         misfits: Host name to variable name to what does not fit its role's argument spec, and what would be right.
         broken_rules: Host name to what the roles of that host would refuse, in their own words.
+        templated: Host name to the secrets in its vault that Ansible would take for templates.
     """
 
     inventory: str
@@ -126,6 +127,7 @@ class Site:
     absent_files: frozenset[str] = frozenset()
     inventory_path: str = ""
     inventory_files: Mapping[str, bool] = field(default_factory=dict)
+    templated: Mapping[str, frozenset[str]] = field(default_factory=dict)
     misfits: Mapping[str, Mapping[str, tuple[str, str]]] = field(default_factory=dict)
     broken_rules: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
