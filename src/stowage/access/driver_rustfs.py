@@ -290,7 +290,7 @@ class RustfsDriver:
         return rustfs_capabilities(self._version)[capability]
 
     def _admin_info(self) -> dict[str, Any]:
-        return self._http.call("GET", "info", "ask the server about itself") or {}
+        return unwrapped_info(self._http.call("GET", "info", "ask the server about itself") or {})
 
     def targets(self) -> list[Target]:
         """The event targets with their state; empty when notifications are switched off."""
@@ -317,6 +317,12 @@ class RustfsDriver:
             for drive in server.get("drives") or []
         ]
         return ServerInfo("rustfs", version, ready, rustfs_capabilities(version), tuple(self.targets()), details)
+
+
+def unwrapped_info(answer: dict[str, Any]) -> dict[str, Any]:
+    """What a server tells of itself: 1.0.0-rc.3 puts it below ``info``, beta.5 at the top."""
+    inner = answer.get("info")
+    return inner if isinstance(inner, dict) else answer
 
 
 def _version(told: dict[str, Any]) -> str:

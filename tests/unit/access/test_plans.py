@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from stowage import errors
 from stowage.access.capability import OLDEST, RUSTFS_SINCE, parsed_version, rustfs_capabilities
 from stowage.access.connect import assume_empty, connect
-from stowage.access.driver_rustfs import _version
+from stowage.access.driver_rustfs import _version, unwrapped_info
 from stowage.access.model import AccessKey, Credentials, User, new_credentials
 from stowage.access.reconcile import WantedUser, checked_name, plan_user
 from stowage.s3.connection import S3Settings
@@ -72,6 +72,11 @@ def test_a_capability_begins_with_its_version() -> None:
 def test_of_several_tags_in_one_version_the_oldest_is_taken() -> None:
     told = {"servers": [{"version": "2026-05-26T18:49:42Z@1.0.0-beta.10\n1.0.0-beta.5\n1.0.0-rc.3-preview.1"}]}
     assert _version(told) == "1.0.0-beta.5"
+
+
+def test_the_version_is_found_in_both_forms_of_the_answer() -> None:
+    told = {"servers": [{"version": "2026-08-15T00:00:00Z@1.0.0-rc.3"}]}
+    assert _version(unwrapped_info(told)) == _version(unwrapped_info({"info": told})) == "1.0.0-rc.3"
 
 
 def test_an_empty_store_has_nothing_and_takes_nothing() -> None:
