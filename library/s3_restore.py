@@ -41,6 +41,10 @@ options:
     type: str
     choices: [stream, copy]
     default: stream
+  without_tags:
+    description: Leave tags out, for a key that may not read them. Otherwise such a key fails.
+    type: bool
+    default: false
   ignore_bucket_rules:
     description: Write behind the back of the file service.
     type: bool
@@ -86,7 +90,7 @@ results:
       description: Object name.
       type: str
     action:
-      description: V(restore), V(remove), V(leave) or V(nothing).
+      description: V(restore), V(remove), V(leave), V(nothing), or V(refuse), which fails.
       type: str
     reason:
       description: Why.
@@ -133,6 +137,7 @@ SPEC = {
     "prefix": {"type": "str"},
     "remove_newer": {"type": "bool", "default": False},
     "method": {"type": "str", "choices": ["stream", "copy"], "default": "stream"},
+    "without_tags": {"type": "bool", "default": False},
     "ignore_bucket_rules": {"type": "bool", "default": False},
     "workers": {"type": "int", "default": 4},
 }
@@ -144,14 +149,17 @@ def steps_for(client, params):
         raise errors.BadInputError("give exactly one of key and prefix")
     if params["remove_newer"] and params["prefix"] is None:
         raise errors.BadInputError("remove_newer belongs to prefix")
+    tags = not params["without_tags"]
     moment = parse_moment(params["as_of"], datetime.now(UTC)) if params["as_of"] else None
     if params["key"] is not None:
-        given = {"version_id": params["version_id"], "moment": moment}
+        given = {"version_id": params["version_id"], "moment": moment, "with_tags": tags}
         return [plan_key_restore(client, params["bucket"], params["key"], **given)]
     if moment is None or params["version_id"]:
         raise errors.BadInputError("prefix needs as_of, and takes no version_id")
     remove = params["remove_newer"]
-    return list(plan_prefix_restore(client, params["bucket"], params["prefix"], moment, remove_newer=remove))
+    return list(
+        plan_prefix_restore(client, params["bucket"], params["prefix"], moment, remove_newer=remove, with_tags=tags)
+    )
 
 
 def foretold(step):
@@ -181,6 +189,7 @@ def main():
             done = [foretold(step) for step in open_steps]
         else:
             given = {name: params[name] for name in ("method", "workers", "ignore_bucket_rules")}
+            given["with_tags"] = not params["without_tags"]
             done = list(restore(client, params["bucket"], open_steps, **given)) if open_steps else []
         results = [asdict(one) for one in done]
         answer = {"results": results, "unchanged": len(steps) - len(open_steps)}

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     help="Through this machine, or copied by the server, which RustFS before beta.9 can not  [default: stream]",
 )
 @click.option("--workers", type=click.IntRange(1, 64), default=4, help="Keys at the same time  [default: 4]")
+@click.option("--without-tags", is_flag=True, help="Leave tags out, for a key that may not read them")
 @click.option("--ignore-bucket-rules", is_flag=True, help="Write behind the back of the file service")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line")
 @click.pass_context
@@ -55,7 +56,16 @@ def command(ctx: click.Context, /, connection: Mapping[str, Any], **given: Any) 
     place = target(connection)
     client = s3_client(place.settings, pool_size=2 * given["workers"])
     if given["key"] is not None:
-        steps = [plan_key_restore(client, place.bucket, given["key"], version_id=given["version_id"], moment=moment)]
+        steps = [
+            plan_key_restore(
+                client,
+                place.bucket,
+                given["key"],
+                version_id=given["version_id"],
+                moment=moment,
+                with_tags=not given["without_tags"],
+            )
+        ]
         act = not given["dry_run"]
     else:
         steps = _prefix_steps(client, place.bucket, given, moment)
@@ -67,7 +77,9 @@ def command(ctx: click.Context, /, connection: Mapping[str, Any], **given: Any) 
         doing = sum(step.action in (Action.RESTORE, Action.REMOVE) for step in steps)
         say(f"dry-run only — {doing} keys would change" + ("; pass --yes to act" if given["key"] is None else ""))
         return
-    how = {name: given[name] for name in ("method", "workers", "ignore_bucket_rules")}
+    how = {name: given[name] for name in ("method", "workers", "ignore_bucket_rules")} | {
+        "with_tags": not given["without_tags"]
+    }
     ctx.exit(_report(restore(client, place.bucket, steps, **how), steps, given))
 
 
@@ -93,7 +105,14 @@ def _prefix_steps(client: S3Client, bucket: str, given: Mapping[str, Any], momen
         return steps
     same = 0
     with progress("comparing keys", None) as bar:
-        found = plan_prefix_restore(client, bucket, given["prefix"], moment, remove_newer=given["remove_newer"])
+        found = plan_prefix_restore(
+            client,
+            bucket,
+            given["prefix"],
+            moment,
+            remove_newer=given["remove_newer"],
+            with_tags=not given["without_tags"],
+        )
         for number, step in enumerate(found, start=1):
             if step.action is Action.NOTHING:
                 same += 1

@@ -6,17 +6,19 @@ The bytes go through this machine by default. A server-side copy onto itself is 
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlencode
 
 from stowage import errors
 from stowage.s3.bucket_rules import read_bucket_rules, refuse_restore_behind_manager
 from stowage.s3.connection import engine_errors
+from stowage.s3.description import Description, described_as, read_description
 from stowage.s3.prune import versioning_status
 from stowage.s3.restore_plan import Action, Step, step_to_moment, step_to_version
 from stowage.s3.versions import Listing, list_key
@@ -30,21 +32,7 @@ PART = 16 * 1024 * 1024
 _MOST_PARTS = 10_000
 _COPY_LIMIT = 5 * 1024**3
 _READ = 1024 * 1024
-# What a GET tells about an object and a PUT takes again under the same name.
-_KEPT_HEADERS = (
-    "CacheControl",
-    "ContentDisposition",
-    "ContentEncoding",
-    "ContentLanguage",
-    "ContentType",
-    "Expires",
-    "Metadata",
-    "ServerSideEncryption",
-    "SSEKMSKeyId",
-    "StorageClass",
-    "WebsiteRedirectLocation",
-)
-_COMPARED = ("CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "ContentType", "Metadata")
+_GARBLED = "\ufffd"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +65,13 @@ class Restored:
 
 
 def plan_key_restore(
-    client: S3Client, bucket: str, key: str, *, version_id: str | None = None, moment: datetime | None = None
+    client: S3Client,
+    bucket: str,
+    key: str,
+    *,
+    version_id: str | None = None,
+    moment: datetime | None = None,
+    with_tags: bool = True,
 ) -> Step:
     """What restoring one key would do; changes nothing.
 
@@ -87,6 +81,7 @@ def plan_key_restore(
         key: Object name.
         version_id: The version to bring back, or
         moment: the time whose version to bring back; exactly one of the two.
+        with_tags: Compare tags, too.
 
     Raises:
         BadInputError: None or both are given, or the version is a delete marker.
@@ -96,9 +91,12 @@ def plan_key_restore(
         raise errors.BadInputError("give exactly one of version_id and as_of")
     history = list_key(client, bucket, key)
     if not history:
+        folded = re.sub("/+", "/", key).lstrip("/")
+        if folded not in ("", key) and list_key(client, bucket, folded):
+            raise errors.NotFoundError(f"key {key!r} has no versions: this server stores it as {folded!r}")
         raise errors.NotFoundError(f"key {key!r} has no versions in bucket {bucket}")
     step = step_to_version(history, version_id) if version_id else step_to_moment(history, _given(moment))
-    return _unless_alike(client, bucket, step)
+    return _unless_alike(client, bucket, step, with_tags=with_tags)
 
 
 def _given(moment: datetime | None) -> datetime:
@@ -108,7 +106,13 @@ def _given(moment: datetime | None) -> datetime:
 
 
 def plan_prefix_restore(
-    client: S3Client, bucket: str, prefix: str, moment: datetime, *, remove_newer: bool = False
+    client: S3Client,
+    bucket: str,
+    prefix: str,
+    moment: datetime,
+    *,
+    remove_newer: bool = False,
+    with_tags: bool = True,
 ) -> Iterator[Step]:
     """What restoring every key of a prefix to a moment would do; changes nothing.
 
@@ -118,6 +122,7 @@ def plan_prefix_restore(
         prefix: Only keys that start so.
         moment: With time zone.
         remove_newer: Put delete markers on keys that did not exist then.
+        with_tags: Compare tags, too.
 
     Raises:
         RefusedError: The server's version listing loses keys, so that "all of them" can not be promised.
@@ -133,7 +138,12 @@ def plan_prefix_restore(
                 "restore narrower prefixes, or key by key",
             )
     for history in listing.histories(by_folder=by_folder):
-        yield _unless_alike(client, bucket, step_to_moment(history, moment, remove_newer=remove_newer))
+        step = step_to_moment(history, moment, remove_newer=remove_newer)
+        if _GARBLED in step.key and step.action in (Action.RESTORE, Action.REMOVE):
+            # What the listing shows in place of a character that XML can not carry: the name of another key.
+            yield step._replace(action=Action.REFUSE, reason="the listing garbled the name of this key")
+            continue
+        yield _unless_alike(client, bucket, step, with_tags=with_tags)
 
 
 def listing_loses_keys(listing: Listing, *, by_folder: bool) -> int:
@@ -167,6 +177,7 @@ def restore(
     method: Method = "stream",
     workers: int = 4,
     ignore_bucket_rules: bool = False,
+    with_tags: bool = True,
 ) -> Iterator[Restored]:
     """Carry steps out, several keys at a time.
 
@@ -178,6 +189,7 @@ def restore(
         method: ``stream`` reads and writes through this machine, ``copy`` asks the server to copy.
         workers: Keys at the same time.
         ignore_bucket_rules: Write behind the back of the program that manages the bucket.
+        with_tags: Restore tags; without the right to read them each key fails.
 
     Yields:
         One result per step, in order; a failed key does not stop the others.
@@ -198,7 +210,7 @@ def restore(
 
     def one(step: Step) -> Restored:
         try:
-            return _carry_out(client, bucket, step, method)
+            return _carry_out(client, bucket, step, method, with_tags=with_tags)
         except errors.StowageError as error:
             return Restored(key=step.key, changed=False, action=step.action, reason=step.reason, error=str(error))
 
@@ -206,7 +218,7 @@ def restore(
         yield from pool.map(one, steps)
 
 
-def _carry_out(client: S3Client, bucket: str, step: Step, method: Method) -> Restored:
+def _carry_out(client: S3Client, bucket: str, step: Step, method: Method, *, with_tags: bool) -> Restored:
     before = step.current.version_id
     told: dict[str, Any] = {
         "key": step.key,
@@ -214,23 +226,33 @@ def _carry_out(client: S3Client, bucket: str, step: Step, method: Method) -> Res
         "reason": step.reason,
         "previous_version_id": before,
     }
+    if step.action is Action.REFUSE:
+        raise errors.RefusedError(step.reason)
     if step.action is Action.REMOVE:
         with engine_errors(f"delete {step.key!r}", client.meta.endpoint_url):
             marker = client.delete_object(Bucket=bucket, Key=step.key).get("VersionId", "")
+        if any(row.is_latest and not row.is_marker for row in list_key(client, bucket, step.key)):
+            raise errors.ServerFaultError(f"the server said that {step.key!r} is deleted, and it is still there")
         return Restored(changed=True, version_id=marker, **told)
     if step.action is not Action.RESTORE or step.source is None:
         return Restored(changed=False, version_id=before, **told)
     source = step.source
+    carried = read_description(client, bucket, step.key, source.version_id, with_tags=with_tags)
     with engine_errors(f"restore {step.key!r} from version {source.version_id}", client.meta.endpoint_url):
         if method == "copy" and source.size <= _COPY_LIMIT:
             version_id, digest = _copied(client, bucket, step.key, source.version_id)
         else:
-            version_id, digest = _streamed(client, bucket, step.key, source.version_id)
+            version_id, digest = _streamed(client, bucket, step.key, source.version_id, carried)
         read_back = _digest_of(client, bucket, step.key, version_id)
     if read_back != digest:
         raise errors.ServerFaultError(
             f"{step.key!r} reads back with other bytes than version {source.version_id} holds",
             "the versions are all still there; try again, with --method stream",
+        )
+    lost = carried.differences(read_description(client, bucket, step.key, version_id, with_tags=with_tags))
+    if lost:
+        raise errors.ServerFaultError(
+            f"{step.key!r} reads back with the bytes of version {source.version_id} and with other {', '.join(lost)}"
         )
     return Restored(
         changed=True,
@@ -242,31 +264,41 @@ def _carry_out(client: S3Client, bucket: str, step: Step, method: Method) -> Res
     )
 
 
-def _streamed(client: S3Client, bucket: str, key: str, version_id: str) -> tuple[str, str]:
-    """Write a version on top of its key in constant memory: the new version's id, and the SHA-256 of its bytes."""
+def _streamed(client: S3Client, bucket: str, key: str, version_id: str, carried: Description) -> tuple[str, str]:
+    """Write a version on top of its key in constant memory: the new version's id, and the SHA-256 of its bytes.
+
+    Content-MD5 goes with everything: a bucket with object lock refuses a PUT without a checksum.
+    """
     answer = client.get_object(Bucket=bucket, Key=key, VersionId=version_id)
-    described = _description(client, bucket, key, version_id, answer)
     body, size = answer["Body"], answer["ContentLength"]
     digest = hashlib.sha256()
+    target: dict[str, Any] = {"Bucket": bucket, "Key": key}
     if size <= PART:
         content = body.read()
         digest.update(content)
-        written = client.put_object(Bucket=bucket, Key=key, Body=content, **described)
+        with described_as(client, carried):
+            written = client.put_object(**target, Body=content, ContentMD5=_md5(content), **carried.tagging())
         return written.get("VersionId", ""), digest.hexdigest()
     part_size = max(PART, -(-size // _MOST_PARTS))
-    target: dict[str, Any] = {"Bucket": bucket, "Key": key}
-    upload: dict[str, Any] = {**target, "UploadId": client.create_multipart_upload(**target, **described)["UploadId"]}
+    with described_as(client, carried):
+        begun = client.create_multipart_upload(**target, **carried.tagging())
+    upload: dict[str, Any] = {**target, "UploadId": begun["UploadId"]}
     try:
         parts: list[Any] = []
         while content := body.read(part_size):
             digest.update(content)
-            tag = client.upload_part(**upload, PartNumber=len(parts) + 1, Body=content)["ETag"]
-            parts.append({"PartNumber": len(parts) + 1, "ETag": tag})
+            number = len(parts) + 1
+            sent = client.upload_part(**upload, PartNumber=number, Body=content, ContentMD5=_md5(content))
+            parts.append({"PartNumber": number, "ETag": sent["ETag"]})
         done = client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
     except BaseException:
         client.abort_multipart_upload(**upload)
         raise
     return done.get("VersionId", ""), digest.hexdigest()
+
+
+def _md5(content: bytes) -> str:
+    return base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
 
 
 def _copied(client: S3Client, bucket: str, key: str, version_id: str) -> tuple[str, str]:
@@ -275,25 +307,6 @@ def _copied(client: S3Client, bucket: str, key: str, version_id: str) -> tuple[s
         Bucket=bucket, Key=key, CopySource={"Bucket": bucket, "Key": key, "VersionId": version_id}
     )
     return answer.get("VersionId", ""), digest
-
-
-def _description(client: S3Client, bucket: str, key: str, version_id: str, answer: Any) -> dict[str, Any]:
-    from botocore.exceptions import ClientError  # noqa: PLC0415
-
-    # RustFS 1.0.0-beta.5 tells Cache-Control, Content-Disposition and Content-Language on HEAD and not on GET.
-    told: Any = client.head_object(Bucket=bucket, Key=key, VersionId=version_id)
-    kept = {name: told.get(name) or answer.get(name) for name in _KEPT_HEADERS if told.get(name) or answer.get(name)}
-    if "ContentEncoding" in kept:
-        # SeaweedFS 4.48 stores the transport's own aws-chunked (facts/s3-servers.md 1); it is no encoding of the file.
-        real = [name.strip() for name in kept.pop("ContentEncoding").split(",") if name.strip() != "aws-chunked"]
-        kept |= {"ContentEncoding": ",".join(real)} if real else {}
-    try:
-        tags = client.get_object_tagging(Bucket=bucket, Key=key, VersionId=version_id)["TagSet"]
-    except ClientError:
-        tags = []  # not every server has tags, and a key that may not read them can still restore
-    if tags:
-        kept["Tagging"] = urlencode({tag["Key"]: tag["Value"] for tag in tags})
-    return kept
 
 
 def _digest_of(client: S3Client, bucket: str, key: str, version_id: str) -> str:
@@ -305,26 +318,24 @@ def _digest_of(client: S3Client, bucket: str, key: str, version_id: str) -> str:
     return digest.hexdigest()
 
 
-def _unless_alike(client: S3Client, bucket: str, step: Step) -> Step:
-    """Turn a restore into nothing where the current version already has the same bytes and description."""
+def _unless_alike(client: S3Client, bucket: str, step: Step, *, with_tags: bool) -> Step:
+    """Turn a restore into nothing where the current version already has the same bytes, description and tags."""
     source, current = step.source, step.current
     if step.action is not Action.RESTORE or source is None or current.is_marker or source.size != current.size:
         return step
     plain_tags = "-" not in source.etag and "-" not in current.etag
     if plain_tags and source.etag != current.etag:
         return step
-    with engine_errors(f"compare versions of {step.key!r}", client.meta.endpoint_url):
-        heads = [
-            client.head_object(Bucket=bucket, Key=step.key, VersionId=version.version_id)
-            for version in (source, current)
-        ]
-        old, new = ({name: head.get(name) for name in _COMPARED} for head in heads)
+    old, new = (
+        read_description(client, bucket, step.key, version.version_id, with_tags=with_tags)
+        for version in (source, current)
+    )
+    if differences := old.differences(new):
+        return step._replace(reason=f"{step.reason}; other {', '.join(differences)}")
+    if not plain_tags:
         # The ETag of a multipart upload depends on its parts, so those are compared by their bytes.
-        digests = (
-            {_digest_of(client, bucket, step.key, version.version_id) for version in (source, current)}
-            if not (plain_tags or old != new)
-            else {""}
-        )
-    if old == new and len(digests) == 1:
-        return step._replace(action=Action.NOTHING, reason="the current version is the same, byte for byte")
-    return step
+        with engine_errors(f"compare versions of {step.key!r}", client.meta.endpoint_url):
+            digests = {_digest_of(client, bucket, step.key, version.version_id) for version in (source, current)}
+        if len(digests) > 1:
+            return step
+    return step._replace(action=Action.NOTHING, reason="the current version is the same, byte for byte")

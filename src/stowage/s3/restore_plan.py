@@ -19,6 +19,7 @@ class Action(StrEnum):
     REMOVE = "remove"
     NOTHING = "nothing"
     LEAVE = "leave"
+    REFUSE = "refuse"
 
 
 class Step(NamedTuple):
@@ -27,7 +28,7 @@ class Step(NamedTuple):
     Args:
         key: Object name.
         action: ``restore`` writes a copy of ``source`` on top, ``remove`` puts a delete marker on top, ``nothing`` is
-            right already, ``leave`` is not as it was then but was not asked to be changed.
+            right already, ``leave`` is not as it was then but was not asked to be changed, ``refuse`` can not be done.
         reason: For a person.
         source: The version to bring back, for ``restore``.
         current: What is current now.

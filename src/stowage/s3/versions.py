@@ -216,6 +216,11 @@ class Listing:
         self.rows = self.keys = self.live_keys = self.cut_keys = 0
         self.started = datetime.now(UTC)
         for history in self._folders(self.prefix) if by_folder else self._straight():
+            if not history[0].key.startswith(self.prefix):
+                # SeaweedFS folds slashes: asked for a//b it shows a/b, which is another key.
+                raise errors.RefusedError(
+                    f"asked for {self.prefix!r} the server lists {history[0].key!r}, which does not start so"
+                )
             self.rows += len(history)
             self.keys += 1
             self.live_keys += any(row.is_latest and not row.is_marker for row in history)
