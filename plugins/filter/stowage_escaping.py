@@ -29,6 +29,7 @@ class FilterModule:
         """Return them by name."""
         return {
             "systemd_value": _filter(escaping.systemd_value),
+            "systemd_quoted": _filter(escaping.systemd_quoted),
             "godotenv_value": _filter(escaping.godotenv_value),
             "plain_value": _filter(escaping.plain_value),
             "url_part": _filter(escaping.url_part),

@@ -31,8 +31,16 @@ def systemd_value(value: str) -> str:
         BadInputError: It holds a control character, with which systemd drops the whole variable.
     """
     _without_control(value, "systemd")
-    if "'" not in value:
-        return f"'{value}'"
+    return f"'{value}'" if "'" not in value else systemd_quoted(value)
+
+
+def systemd_quoted(value: str) -> str:
+    """Write a value for systemd's ``EnvironmentFile`` in double quotes whatever it holds, for what looks for them.
+
+    Raises:
+        BadInputError: As for :func:`systemd_value`.
+    """
+    _without_control(value, "systemd")
     escaped = re.sub(r'([\\"`$])', r"\\\1", value)
     return f'"{escaped}"'
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from stowage import env_file
 from stowage.errors import BadInputError
-from stowage.site.escaping import godotenv_value, plain_value, systemd_value, url_part
+from stowage.site.escaping import godotenv_value, plain_value, systemd_quoted, systemd_value, url_part
 
 NASTY = st.text(st.sampled_from("a1'\"\\$`{}()# =;%:!\t\nÄABn") | st.characters(exclude_categories=["Cs"]), max_size=12)
 KNOWN = ["'", "\\", "$HOME", "${HOME}", "{{ x }}", '"', "end ", " start", "a#b", "a #b", "%h", "a\nb", "it's\\", "\\'"]
@@ -106,10 +106,11 @@ def accepted(write: Callable[[str], str], value: str) -> bool:
     return True
 
 
+@pytest.mark.parametrize("write", [systemd_value, systemd_quoted])
 @files
-@given(st.lists(NASTY, max_size=3))
-def test_systemd_reads_what_was_written(systemd, folder: Path, values: list[str]) -> None:
-    path, wanted = lines(folder, systemd_value, *(one for one in values if accepted(systemd_value, one)))
+@given(values=st.lists(NASTY, max_size=3))
+def test_systemd_reads_what_was_written(systemd, folder: Path, write, values: list[str]) -> None:
+    path, wanted = lines(folder, write, *(one for one in values if accepted(write, one)))
     assert systemd(path) == wanted
 
 

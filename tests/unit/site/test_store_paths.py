@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from stowage.site.escaping import systemd_quoted
 from stowage.site.store_paths import StorePathNeeds, judge_paths, look_script, parsed
 
 NEEDS = StorePathNeeds(
@@ -105,6 +107,12 @@ def test_the_server_s_own_user_passes():
 def test_a_look_that_did_not_run_is_told():
     problems = judge_paths("nas1", "", "sudo: a password is required", NEEDS)
     assert "did not run (sudo: a password is required)" in str(problems[0])
+
+
+def test_the_settings_of_the_role_are_written_in_the_form_that_the_script_looks_for():
+    template = (Path(__file__).parents[3] / "roles/rustfs/templates/rustfs.env.j2").read_text()
+    assert "{{ name }}={{ value | systemd_quoted }}\n" in template
+    assert systemd_quoted("/a /b") == '"/a /b"'
 
 
 def test_the_script_sees_what_is_there(tmp_path):
