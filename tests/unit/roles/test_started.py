@@ -72,13 +72,20 @@ class Host:
         return [call.removeprefix("restart ") for call in calls if call.startswith("restart ")]
 
 
+JOURNAL = (
+    "bad port in postgresql://u:GEHEIM@h/d",
+    "secret_key=GEHEIM",
+    "Token: GEHEIM",
+    "thing.service: Scheduled restart job, restart counter is at 2.",
+    "exit 78",
+)
+
+
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
     programs = {
         "systemctl": f'echo "$@" >>{tmp_path}/calls; [ "$1" != is-active ] || [ -e {tmp_path}/active ]',
-        "journalctl": (
-            "printf '%s\\n' 'bad port in postgresql://u:GEHEIM@h/d' 'secret_key=GEHEIM' 'Token: GEHEIM' 'Scheduled restart job, restart counter is at 2.' 'exit 78'"
-        ),
+        "journalctl": "printf '%s\\n' " + " ".join(f"'{line}'" for line in JOURNAL),
     }
     (tmp_path / "bin").mkdir()
     for name, text in programs.items():
