@@ -180,7 +180,7 @@ def test_the_commands_create_download_search_and_commit(make_site: MakeSite, tmp
 
     url = ("--url", site.url)
     uuid = run("create", "20220901", *url).strip()
-    assert run("commit", uuid, "--yes", *url, code=1) == ""
+    assert run("commit", uuid, "--yes", "--unproven", *url, code=1) == ""
     got = json.loads(run("download", uuid, "-o", str(tmp_path), "--json", *url))
     assert (got["files"], got["blobs"]) == (1, 1)
     for wanted in (
@@ -193,7 +193,7 @@ def test_the_commands_create_download_search_and_commit(make_site: MakeSite, tmp
     assert run("search", got["file"], "--filename", "absent", code=1) == ""
     run("search", got["file"], "--uuid", item["uuid"], "--extract", str(tmp_path / "out"))
     assert next((tmp_path / "out").iterdir()).read_bytes() == b"find me"
-    assert json.loads(run("commit", uuid, "--yes", "--json", "-m", "kept", *url))["ctx"]["count"] == 1
+    assert json.loads(run("commit", uuid, got["file"], "--yes", "--json", "-m", "kept", *url))["ctx"]["count"] == 1
 
 
 def test_what_a_command_cannot_do_is_said_in_one_line(make_site: MakeSite) -> None:
@@ -208,7 +208,9 @@ def test_what_a_command_cannot_do_is_said_in_one_line(make_site: MakeSite) -> No
         (dead, "", 69, f"{dead} does not answer ([Errno 111] Connection refused); is `filator serve` running there?"),
         (site.url, "", 1, "the service answered 404: Not found"),
     ):
-        done = site.app.run("archive", "commit", "A" * 64, "--yes", "--url", url, check=False, FILATOR_TOKEN=token)
+        done = site.app.run(
+            "archive", "commit", "A" * 64, "--yes", "--unproven", "--url", url, check=False, FILATOR_TOKEN=token
+        )
         assert (done.returncode, done.stdout) == (code, "")
         assert done.stderr.startswith(f"filator: {words}")
         assert len(done.stderr.splitlines()) == 1
@@ -245,3 +247,183 @@ def test_a_download_that_breaks_off_leaves_nothing_and_says_so(make_site: MakeSi
     assert (done.returncode, list(tmp_path.iterdir())) == (1, [])
     assert "the download broke off after" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def asked(site: Site, **request: Any) -> requests.Response:
+    return requests.post(f"{site.url}/attachments/archive/tx", timeout=10, **request)
+
+
+def test_a_transaction_takes_its_date_from_everywhere_or_says_why_not(make_site: MakeSite) -> None:
+    site = make_site("db")
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    for request in (
+        {"params": {"date": "20220901"}},
+        {"data": {"date": "20220901"}},
+        {"files": {"date": (None, "20220901")}},
+        {"json": {"date": "20220901"}},
+        {"json": {"date": 20220901}},
+        {"data": '{"date": "20220901"}', "headers": {"Content-Type": "Application/JSON; charset=utf-8"}},
+        {"params": {"date": "20220901"}, "json": {"date": "20220901"}},
+        {"params": {"date": "20220901"}, "data": "", "headers": form},
+        {"params": {"date": "20220901"}, "json": {"date": None}},
+    ):
+        answer = asked(site, **request)
+        assert (answer.status_code, answer.json()["ctx"]) == (200, {"date": "2022-09-01T00:00:00+03:00"}), request
+    before = sql(site, "SELECT count(*) FROM archive_txs")
+    for status, words, request in (
+        (422, "given twice", {"params": {"date": "20220901"}, "data": {"date": "20220902"}}),
+        (422, "given twice", {"params": [("date", "20220901"), ("date", "20220902")]}),
+        (422, "cannot be read", {"params": {"date": ""}}),
+        (422, "cannot be read", {"params": {"date": "2022 9 1"}}),
+        (422, "cannot be read", {"params": {"date": "2022090\N{FULLWIDTH DIGIT ONE}"}}),
+        (422, "calendar", {"params": {"date": "00010101"}}),
+        (422, "'until' is unknown here; known: date", {"params": {"until": "20220901"}}),
+        (422, "'Date' is unknown", {"data": {"Date": "20220901"}}),
+        (422, "is unknown", {"data": '{"date": "20220901"}', "headers": form}),
+        (422, "must be text", {"json": {"date": ["20220901"]}}),
+        (422, "must be text", {"json": {"date": True}}),
+        (400, "must be an object", {"json": ["20220901"]}),
+        (400, "JSON object", {"data": '{"date"', "headers": {"Content-Type": "application/json"}}),
+        (400, "JSON object", {"data": "[" * 60000, "headers": {"Content-Type": "application/json"}}),
+        (415, "text/plain", {"data": "date=20220901", "headers": {"Content-Type": "text/plain"}}),
+    ):
+        answer = asked(site, **request)
+        assert (answer.status_code, words in answer.json()["msg"]) == (status, True), (request, answer.text)
+    assert sql(site, "SELECT count(*) FROM archive_txs") == before
+
+
+def test_an_archive_over_http_1_0_is_refused(make_site: MakeSite) -> None:
+    site = make_site("db")
+    tx = begin(site)
+    with socket.create_connection(("127.0.0.1", site.app.port)) as sock:
+        sock.sendall(f"GET /attachments/archive/{tx['uuid']} HTTP/1.0\r\n\r\n".encode())
+        head = sock.makefile("rb").readline()
+    assert b" 505 " in head
+    assert close(site, tx).status_code == 409
+
+
+def test_files_that_leave_at_the_end_of_time(make_site: MakeSite) -> None:
+    site = make_site("db")
+    for late in (
+        "9999-12-31T23:59:59Z",
+        "9999-12-31 23:59:59",
+        "9999-12-31T23:59:59-12:00",
+    ):
+        answer = requests.post(f"{site.url}/attachments", files={"body": b"x"}, data={"delete_at": late}, timeout=10)
+        assert (answer.status_code, "lies beyond 9999-12-30" in answer.json()["msg"]) == (422, True), late
+    early = requests.post(
+        f"{site.url}/attachments", files={"body": b"x"}, data={"delete_at": "0001-01-01T00:00:00+14:00"}, timeout=10
+    )
+    assert (early.status_code, "passed" in early.json()["msg"]) == (422, True)
+    assert post(site, b"x", data={"delete_at": "9999-12-30T12:00:00Z"})["delete_at"] == "9999-12-30T15:00:00.000+03:00"
+    item = post(site, b"from before")
+    age(site, item["uuid"])
+    sql(site, "UPDATE attachments SET delete_at = '9999-12-31T23:59:59Z' WHERE uuid = $1", item["uuid"])
+    described = requests.get(f"{site.url}/attachments/{item['uuid']}.json", timeout=10).json()
+    assert described["delete_at"] == "9999-12-31T23:59:59.000+00:00"
+    tx = begin(site)
+    [row] = rows(fetch(site, tx))
+    assert row["delete_at"] == "9999-12-31T23:59:59.000+00:00"
+    assert close(site, tx).json()["ctx"]["count"] == 1
+
+
+def test_unreadable_files_are_listed_and_left(both: Site, tmp_path: Path) -> None:
+    lost, whole = post(both, b"soon lost", "lost.txt"), post(both, b"whole")
+    age(both, lost["uuid"], whole["uuid"])
+    [version] = both.s3.list_object_versions(Bucket=both.bucket, Prefix=lost["identifier_in_store"])["Versions"]
+    both.s3.delete_object(Bucket=both.bucket, Key=lost["identifier_in_store"], VersionId=version["VersionId"])
+    tx = both.app.run("archive", "create", "20220901", "--url", both.url).stdout.strip()
+    options = ["-o", str(tmp_path), "--objects", "include", "--url", both.url]
+    broken = both.app.run("archive", "download", tx, *options, check=False)
+    assert (broken.returncode, "--skip-unreadable" in broken.stderr) == (1, True)
+    got = both.app.run("archive", "download", tx, "--skip-unreadable", "--json", *options)
+    told = json.loads(got.stdout)
+    assert (told["files"], told["unreadable"]) == (1, 1)
+    assert "NOT in the ZIP" in got.stderr
+    archive = zipfile.ZipFile(told["file"])
+    [row] = rows(archive)
+    assert row["uuid"] == whole["uuid"]
+    unreadable = json.loads(archive.read("unreadable/000001.jsonl"))
+    assert (unreadable["uuid"], unreadable["filename"], bool(unreadable["reason"])) == (lost["uuid"], "lost.txt", True)
+    listed = b"".join(archive.read(name) for name in archive.namelist() if name.startswith("manifest/")).decode()
+    digest = hashlib.sha256(archive.read("unreadable/000001.jsonl")).hexdigest()
+    assert f"{digest}  unreadable/000001.jsonl" in listed
+    done = both.app.run("archive", "commit", tx, told["file"], "--yes", "--json", "--url", both.url)
+    ctx = json.loads(done.stdout)["ctx"]
+    assert (ctx["count"], ctx["left"]["unreadable"]) == (1, 1)
+    assert "not deleted: 1 unreadable" in done.stderr
+    assert sql(both, "SELECT uuid FROM attachments") == [(lost["uuid"],)]
+
+
+def test_damaged_bytes_in_the_database_are_unreadable_too(make_site: MakeSite) -> None:
+    site = make_site("db")
+    items = [post(site, data) for data in (b"damaged", b"shorter", b"gone", b"whole")]
+    age(site, *(it["uuid"] for it in items))
+    change = "UPDATE attachment_blobs SET blob = $2 WHERE attachment_id = $1"
+    sql(site, change, items[0]["uuid"], b"DAMAGED")
+    sql(site, change, items[1]["uuid"], b"short")
+    sql(site, "DELETE FROM attachment_blobs WHERE attachment_id = $1", items[2]["uuid"])
+    tx = begin(site)
+    with pytest.raises(requests.RequestException):
+        fetch(site, tx)
+    archive = fetch(site, tx, unreadable="skip")
+    assert [row["uuid"] for row in rows(archive)] == [items[3]["uuid"]]
+    assert close(site, tx).json()["ctx"]["left"]["unreadable"] == 3
+    assert len(sql(site, "SELECT 1 FROM attachments")) == 3
+
+
+def test_the_digest_of_the_zip_decides_which_rows_may_go(make_site: MakeSite, tmp_path: Path) -> None:
+    site = make_site("db")
+    one, two = post(site, b"one"), post(site, b"two")
+    age(site, one["uuid"], two["uuid"])
+    tx = begin(site)
+    url = f"{site.url}/attachments/archive/{tx['uuid']}"
+    first = requests.get(url, timeout=60).content
+    put(site, two["uuid"], b"changed")
+    second = requests.get(url, timeout=60).content
+    cut = tmp_path / "cut.zip"
+    cut.write_bytes(first[:-1])
+    answer = close(site, tx, sha256=hashlib.sha256(first[:-1]).hexdigest())
+    assert (answer.status_code, "is not what was sent" in answer.json()["msg"]) == (409, True)
+    assert close(site, tx, sha256="abc").status_code == 422
+    run = ("archive", "commit", tx["uuid"])
+    for arguments, code, words in (
+        ((), 2, "name the ZIP that was downloaded"),
+        (("--sha256", "0" * 64, "--unproven"), 2, "name the ZIP that was downloaded"),
+        ((str(cut),), 1, "the service answered 409: No complete download of this transaction has that sha256"),
+    ):
+        done = site.app.run(*run, *arguments, "--yes", "--url", site.url, check=False)
+        assert (done.returncode, done.stdout, done.stderr.startswith(f"filator: {words}")) == (code, "", True)
+    assert len(sql(site, "SELECT 1 FROM attachments")) == 2
+    whole = tmp_path / "first.zip"
+    whole.write_bytes(first)
+    done = site.app.run(*run, str(whole), "--yes", "--json", "--url", site.url)
+    ctx = json.loads(done.stdout)["ctx"]
+    assert (ctx["count"], ctx["left"]["changed"]) == (1, 1)
+    assert ctx["archive"]["sha256"] == hashlib.sha256(first).hexdigest()
+    assert get(site, two["uuid"]).content == b"changed"
+    assert close(site, tx).json()["ctx"] == ctx
+    assert close(site, tx, sha256=hashlib.sha256(second).hexdigest()).status_code == 409
+
+
+def test_what_search_cannot_extract_is_one_line_each(make_site: MakeSite, tmp_path: Path) -> None:
+    site = make_site("db")
+    long = post(site, b"long name", "🙂" * 60 + ".tar.gz")
+    bad = post(site, b"damaged in the vault", "bad.txt")
+    age(site, long["uuid"], bad["uuid"])
+    tx = begin(site)
+    data = requests.get(f"{site.url}/attachments/archive/{tx['uuid']}", timeout=60).content
+    archive = tmp_path / "a.zip"
+    archive.write_bytes(data.replace(b"damaged in the vault", b"DAMAGED in the vault"))
+    out = tmp_path / "out"
+    done = site.app.run("archive", "search", str(archive), "--extract", str(out), check=False)
+    assert (done.returncode, len(done.stdout.splitlines())) == (1, 2)
+    assert re.fullmatch(rf"filator: .*a.zip: the bytes of {bad['uuid']} cannot be extracted: .*\n", done.stderr)
+    [written] = out.iterdir()
+    assert (written.read_bytes(), written.suffix) == (b"long name", ".gz")
+    archive.write_bytes(data[: len(data) // 2])
+    half = site.app.run("archive", "search", str(archive), check=False)
+    assert (half.returncode, half.stdout) == (1, "")
+    assert re.fullmatch(r"filator: .*a.zip cannot be read: .*\n", half.stderr)
+    nowhere = site.app.run("archive", "search", str(archive), "--extract", f"{archive}/x", check=False)
+    assert (nowhere.returncode, len(nowhere.stderr.splitlines())) == (1, 1)

@@ -15,6 +15,7 @@ import asyncpg  # type: ignore[import-untyped]
 from filator.errors import Unavailable
 from filator.models import Attachment, Pointer
 from filator.replaced import drop, forget, history, remember, retire
+from filator.times import now
 from filator.together import Together
 
 COLUMNS = (
@@ -250,8 +251,11 @@ class Rows:
                 return item, None
             row = await connection.fetchrow(_FIND + " FOR UPDATE", item.uuid)
         old = row_to_attachment(row)
-        expired = old.expired(item.updated_at)
-        merged = item._replace(generation=old.generation + 1)
+        # Now, not when the request began: readers and the sweep go by the present time, and a file that expired during
+        # a slow upload would take the new bytes along.
+        moment = now()
+        expired = old.expired(moment)
+        merged = item._replace(generation=old.generation + 1, updated_at=moment)
         if not expired:
             merged = merged._replace(
                 created_at=old.created_at,
@@ -268,7 +272,7 @@ class Rows:
                 await drop(connection, item.uuid, done.gone)
             if done.stays:
                 await remember(connection, old)
-            await self.discard(done.gone, connection=connection, not_before=item.updated_at + self._gc_grace)
+            await self.discard(done.gone, connection=connection, not_before=moment + self._gc_grace)
         return merged, None if expired else old
 
     async def insert(self, item: Attachment, blob: bytes | None = None) -> bool:

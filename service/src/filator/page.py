@@ -18,7 +18,7 @@ from filator.archive.rows import ArchiveRows, Transaction
 from filator.database import LOST
 from filator.errors import Unavailable
 from filator.health import Health
-from filator.times import now
+from filator.times import in_zone, now
 
 _TEMPLATE = Path(__file__).parent / "page.html"
 # The page must not become the load it shows: counts are estimates beyond this many seconds.
@@ -151,7 +151,7 @@ def render(facts: Facts, zone: ZoneInfo) -> bytes:
         (
             f"<code>{tx.uuid[:12]}…</code>",
             html.escape(str(tx.ctx["date"])),
-            "being deleted" if tx.state == "committing" else "downloaded" if "archive" in tx.ctx else "open",
+            "being deleted" if tx.state == "committing" else "downloaded" if tx.downloaded else "open",
             _stamp(tx.created_at, zone),
         )
         for tx in facts.transactions
@@ -179,4 +179,4 @@ def render(facts: Facts, zone: ZoneInfo) -> bytes:
 
 
 def _stamp(moment: datetime, zone: ZoneInfo) -> str:
-    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S %z}"
+    return f"{in_zone(moment, zone):%Y-%m-%d %H:%M:%S %z}"

@@ -7,6 +7,9 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 _LOCALTIME = Path("/etc/localtime")
+# No zone is a day off UTC: what lies between can be written in every one of them.
+EARLIEST = datetime.min.replace(tzinfo=UTC) + timedelta(days=1)
+LATEST = datetime(9999, 12, 30, 23, 59, 59, 999000, tzinfo=UTC)
 
 
 def service_zone(name: str) -> ZoneInfo:
@@ -45,9 +48,17 @@ def now() -> datetime:
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
+def in_zone(moment: datetime, zone: ZoneInfo) -> datetime:
+    """Shift a moment into a zone; one at the edge of the calendar, which old rows may have, stays in UTC."""
+    try:
+        return moment.astimezone(zone)
+    except OverflowError:
+        return moment.astimezone(UTC)
+
+
 def iso(moment: datetime, zone: ZoneInfo) -> str:
     """Write a moment as `2021-12-11T15:47:26.570+03:00`."""
-    return moment.astimezone(zone).isoformat(timespec="milliseconds")
+    return in_zone(moment, zone).isoformat(timespec="milliseconds")
 
 
 def parse_delete_at(text: str, zone: ZoneInfo, moment: datetime) -> datetime | None:
@@ -62,22 +73,27 @@ def parse_delete_at(text: str, zone: ZoneInfo, moment: datetime) -> datetime | N
         The time in UTC, or None for `never`.
 
     Raises:
-        ValueError: unreadable, or not after `moment`; the text says which.
+        ValueError: unreadable, not after `moment`, or too late; the text says which.
     """
     text = text.strip()
     if text.lower() == "never":
         return None
     try:
         when = datetime.fromisoformat(text)
-        if when.tzinfo is None:
-            when = when.replace(tzinfo=zone)
-        when = when.astimezone(UTC)
-    except (ValueError, OverflowError):
+    except ValueError:
         raise ValueError(
             f"delete_at {text[:40]!r} cannot be read; give a time such as 2022-04-04 23:22:32, ISO 8601, or never"
         ) from None
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=zone)
+    try:
+        when = when.astimezone(UTC)
+    except OverflowError:
+        when = EARLIEST if when.year == 1 else datetime.max.replace(tzinfo=UTC)
     if when <= moment:
         raise ValueError(f"delete_at {text[:40]!r} has already passed")
+    if when > LATEST:
+        raise ValueError(f"delete_at {text[:40]!r} lies beyond {LATEST:%Y-%m-%d}; give an earlier time, or never")
     return when.replace(microsecond=when.microsecond // 1000 * 1000)
 
 
@@ -91,8 +107,3 @@ def months_before(moment: datetime, months: int) -> datetime:
             return moment.replace(year=year, month=month + 1, day=day, hour=0, minute=0, second=0, microsecond=0)
         except ValueError:
             day -= 1
-
-
-def default_delete_at(moment: datetime, lifetime: int) -> datetime:
-    """Return `moment` plus the default lifetime in seconds."""
-    return moment + timedelta(seconds=lifetime)

@@ -201,7 +201,7 @@ class Uploader:
         item = upload.describe(upload.old.checksum)
         async with self._rows.connection() as connection, connection.transaction():
             there = await self._rows.find(item.uuid, connection=connection)
-            if there is None or there.checksum != item.checksum or there.expired(upload.started):
+            if there is None or there.checksum != item.checksum or there.expired(now()):
                 raise Unavailable("The file was changed meanwhile; send it again")
             saved, _old = await self._rows.save(
                 item._replace(pointer=there.pointer, size=there.size),

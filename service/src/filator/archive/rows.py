@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -19,7 +20,7 @@ from filator.errors import Conflict, NotFound, Unavailable, Unprocessable
 from filator.models import Attachment
 from filator.replaced import forget
 from filator.settings import Settings
-from filator.times import iso, months_before, now
+from filator.times import EARLIEST, iso, months_before, now
 
 log = structlog.get_logger()
 
@@ -28,6 +29,7 @@ BATCH = 1000
 MONTHS = 3
 # Of the files that a commit leaves, so many are named; all are counted.
 NAMED = 1000
+_DATE = re.compile(r"[0-9]{8}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class Transaction:
         commit: the closing message.
         created_at: files whose last change began after this moment do not belong to it.
         updated_at: of the last step.
+        downloaded: there is a complete ZIP of it; only known of those that open_ones() lists.
     """
 
     uuid: str
@@ -51,6 +54,7 @@ class Transaction:
     commit: str | None
     created_at: datetime
     updated_at: datetime
+    downloaded: bool = False
 
 
 def _transaction(row: Any) -> Transaction:
@@ -62,6 +66,7 @@ def _transaction(row: Any) -> Transaction:
         row["commit"],
         row["created_at"],
         row["updated_at"],
+        row.get("downloaded", False),
     )
 
 
@@ -133,11 +138,12 @@ class ArchiveRows:
             before = months_before(moment.astimezone(zone), MONTHS)
         else:
             try:
-                before = datetime.strptime(date if len(date) == 8 else "", "%Y%m%d").replace(tzinfo=zone)
-                late = before > moment
-            except (ValueError, OverflowError):
+                before = datetime.strptime(date if _DATE.fullmatch(date) else "", "%Y%m%d").replace(tzinfo=zone)
+            except ValueError:
                 raise Unprocessable(f"date {date[:20]!r} cannot be read; give YYYYMMDD such as 20220901") from None
-            if late:
+            if before.replace(tzinfo=UTC) <= EARLIEST:
+                raise Unprocessable(f"date {date} lies before the calendar; no file is so old")
+            if before > moment:
                 raise Unprocessable(f"date {date} lies in the future")
         uuid = secrets.token_hex(32)
         ctx = {"date": before.isoformat()}
@@ -168,7 +174,10 @@ class ArchiveRows:
         """List transactions that are not closed, oldest first."""
         async with self._rows.connection() as connection:
             rows = await connection.fetch(
-                "SELECT * FROM archive_txs WHERE state <> 'committed' ORDER BY created_at LIMIT $1", limit
+                "SELECT it.*, EXISTS (SELECT 1 FROM archive_downloads d "
+                "WHERE d.archive_uuid = it.uuid AND d.notes IS NOT NULL) AS downloaded "
+                "FROM archive_txs it WHERE state <> 'committed' ORDER BY created_at LIMIT $1",
+                limit,
             )
         return [_transaction(row) for row in rows]
 

@@ -4,10 +4,44 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+# What zipfile raises for an archive with wrong bytes: in its directory, in an entry's head, in its data, or at its end.
+_DAMAGED = (zipfile.BadZipFile, zlib.error, KeyError, EOFError, NotImplementedError, RuntimeError, OSError)
+_NEEDED = {"uuid", "checksum", "filename", "metadata", "size", "created_at", "entry"}
+# File systems take 255 bytes; five go to `.part`.
+_NAME_BYTES = 250
+
+
+def file_name(uuid: str, filename: str) -> str:
+    """Make the name under which a file is extracted: cut to what file systems take, its ending kept.
+
+    Args:
+        uuid: of the file; its beginning makes the name unique.
+        filename: as it was uploaded.
+
+    >>> file_name("0123456789abcdef", "a/b.txt")
+    '0123456789ab-a_b.txt'
+    """
+    name = re.sub(r"[\x00-\x1f\x7f/\\]", "_", filename).encode("utf-8", "replace").decode()
+    stem, dot, ending = name.rpartition(".")
+    if not dot or len(ending.encode()) > 20:
+        stem, dot, ending = name, "", ""
+    room = _NAME_BYTES - len(f"{uuid[:12]}-{dot}{ending}".encode())
+    stem = stem.encode()[:room].decode("utf-8", "ignore")
+    return f"{uuid[:12]}-{stem}{dot}{ending}"
+
+
+def _row(line: bytes, name: str) -> dict[str, Any]:
+    row = json.loads(line)
+    if not isinstance(row, dict) or not row.keys() >= _NEEDED:
+        raise ValueError(f"a row of {name} is none of filator's")
+    return row
 
 
 def rows(archive: Path) -> Iterator[dict[str, Any]]:
@@ -18,14 +52,12 @@ def rows(archive: Path) -> Iterator[dict[str, Any]]:
     """
     try:
         with zipfile.ZipFile(archive) as file:
-            names = [name for name in file.namelist() if name.startswith("attachments/")]
-            if "archive.json" not in file.namelist():
-                raise ValueError(f"{archive} is no archive of filator: archive.json is missing")
-            for name in names:
+            file.getinfo("archive.json")
+            for name in [name for name in file.namelist() if name.startswith("attachments/")]:
                 with file.open(name) as lines:
                     for line in lines:
-                        yield json.loads(line)
-    except (zipfile.BadZipFile, OSError) as exc:
+                        yield _row(line, name)
+    except (*_DAMAGED, ValueError) as exc:
         raise ValueError(f"{archive} cannot be read: {exc}") from exc
 
 
@@ -65,12 +97,16 @@ def extract(archive: Path, row: dict[str, Any], target: Path) -> None:
             f"{archive} holds no bytes of {row['uuid']}: they are in storage {row['store']}, bucket {row['bucket']}, "
             f"key {row['identifier_in_store']}, version {row['version_id']}"
         )
-    digest = hashlib.sha256()
     partial = target.with_name(f"{target.name}.part")
-    with zipfile.ZipFile(archive) as file, file.open(row["entry"]) as source, partial.open("wb") as sink:
-        while block := source.read(1 << 20):
-            digest.update(block)
-            sink.write(block)
+    try:
+        with zipfile.ZipFile(archive) as file, file.open(row["entry"]) as source, partial.open("wb") as sink:
+            digest = hashlib.sha256()
+            while block := source.read(1 << 20):
+                digest.update(block)
+                sink.write(block)
+    except _DAMAGED as exc:
+        partial.unlink(missing_ok=True)
+        raise ValueError(f"{archive}: the bytes of {row['uuid']} cannot be extracted: {exc}") from exc
     if digest.hexdigest() != row["checksum"]:
         partial.unlink()
         raise ValueError(f"{archive}: the bytes of {row['uuid']} are damaged")

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from filator.errors import StorageError, StorageMissing
 from filator.models import Pointer
 from filator.storages.base import MIB, ExternalStore, dated, key_path
+from filator.times import in_zone
 
 
 def _sync_directory(path: Path) -> None:
@@ -52,7 +53,7 @@ class LocalStore(ExternalStore):
 
     async def place(self, uuid: str, created_at: datetime, prefix: str | None, *, replacing: bool) -> Pointer:
         """Choose the path; one that may exist gets a suffix, because there are no versions to tell them apart."""
-        created = created_at.astimezone(self._zone)
+        created = in_zone(created_at, self._zone)
         key = f"{dated(prefix or '', created)}/{key_path(uuid, created)}"
         return Pointer(self.name, None, f"{key}.{secrets.token_hex(4)}" if replacing else key, None)
 

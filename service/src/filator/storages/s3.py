@@ -24,6 +24,7 @@ from filator.errors import StopUpload, StorageError, StorageMissing
 from filator.models import Pointer
 from filator.settings import S3Storage
 from filator.storages.base import MIB, ExternalStore, Listed, dated, key_path
+from filator.times import in_zone
 
 log = structlog.get_logger()
 
@@ -286,7 +287,7 @@ class S3Store(ExternalStore):
 
     async def place(self, uuid: str, created_at: datetime, prefix: str | None, *, replacing: bool) -> Pointer:
         """Build the key of section 1; prepares the bucket when it is not known yet."""
-        created = created_at.astimezone(self._zone)
+        created = in_zone(created_at, self._zone)
         bucket = self.bucket_of(created)
         if bucket not in self._ready:
             await self.prepare(bucket)
