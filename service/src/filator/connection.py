@@ -192,7 +192,7 @@ class Connection(HttpToolsProtocol):
             else:
                 self._unseen += len(piece)
                 if self._unseen > HEAD_BYTES:
-                    self._refuse_in_parser(431, f"Header fields may have {HEAD_BYTES} bytes together")
+                    self._too_large()
             data = rest
 
     def _read_without_offer(self) -> None:
@@ -221,16 +221,18 @@ class Connection(HttpToolsProtocol):
 
     def on_url(self, url: bytes) -> None:
         """Take in a piece of the address."""
-        self._count(len(url))
+        self._head_bytes += len(url)
+        if self._head_bytes > HEAD_BYTES:
+            self._too_large()
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take in a field of the head; those behind a body in chunks are ignored, they would pass the edges' rules."""
         if not self._in_head:
             return
-        self._count(len(name) + len(value) + 4)
-        if len(self.headers) >= HEAD_FIELDS:
-            self._refuse_in_parser(431, f"A request may have {HEAD_FIELDS} header fields")
+        self._head_bytes += len(name) + len(value) + 4
+        if self._head_bytes > HEAD_BYTES or len(self.headers) >= HEAD_FIELDS:
+            self._too_large()
         name = name.lower()
         if name == b"host":
             self._hosts += 1
@@ -255,7 +257,8 @@ class Connection(HttpToolsProtocol):
             self._offered = True
             return
         self._in_head = self._begun = False
-        self._stop_head_timer()
+        if self._head_timer is not None:
+            self._stop_head_timer()
         self._unseen = -self._piece
         super().on_headers_complete()
         if self._retiring and self.cycle is not None:
@@ -287,10 +290,8 @@ class Connection(HttpToolsProtocol):
         if not self._in_head and self._head_timer is None and not self.transport.is_closing():
             self._head_timer = self.loop.call_later(self._head_seconds, self._head_is_late)
 
-    def _count(self, length: int) -> None:
-        self._head_bytes += length
-        if self._head_bytes > HEAD_BYTES:
-            self._refuse_in_parser(431, f"Request line and header fields may have {HEAD_BYTES} bytes together")
+    def _too_large(self) -> None:
+        self._refuse_in_parser(431, f"A head may have {HEAD_BYTES} bytes and {HEAD_FIELDS} fields")
 
     def _refuse_in_parser(self, status: int, msg: str) -> None:
         self._fault = Refused(status, msg)
