@@ -29,6 +29,7 @@ ALLOWED = {
         "GetObject",
         "GetObjectVersion",
         "PutObject",
+        "GetObjectTagging",
         "GetObjectVersionTagging",
         "PutObjectTagging",
     ],

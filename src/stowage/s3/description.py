@@ -101,7 +101,8 @@ def _tags(client: S3Client, which: Any) -> dict[str, str]:
             return {tag["Key"]: tag["Value"] for tag in client.get_object_tagging(**which)["TagSet"]}
     except errors.AuthError as error:
         raise errors.AuthError(
-            error.message, "give the key s3:GetObjectVersionTagging, or leave tags out with --without-tags"
+            error.message,
+            "give the key s3:GetObjectVersionTagging and s3:GetObjectTagging, or leave tags out with --without-tags",
         ) from None
     except (errors.NotFoundError, errors.RefusedError):
         return {}  # no tags, or a server that has none
