@@ -14,7 +14,7 @@ from stowage.errors import BadInputError
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _PLAIN = re.compile(r"[A-Za-z0-9/+=._~@:,-]*")
 # godotenv takes a name in capitals behind $ for a variable, in braces or brackets too.
-_GODOTENV_BARE = re.compile(r"[^\s'\"#$][^\n\r'\"#$]*")
+_GODOTENV_BARE = re.compile(r"[^\s'\"#$][^\n\r#$]*(?<!\s)")
 
 
 def systemd_value(value: str) -> str:
@@ -49,7 +49,8 @@ def godotenv_value(value: str) -> str:
     """Write a value for godotenv 1.5, which reads qatlasd's settings.
 
     It takes a quote behind a backslash for an escaped one, also where the backslash is itself escaped; then no quote
-    closes and the whole file counts as unreadable. So a value that ends in a backslash stands without quotes.
+    closes and the whole file counts as unreadable. And it cuts quotes off both ends of a quoted value. So a value that
+    ends in a backslash, or in a double quote beside a single one, stands without quotes.
 
     Args:
         value: Any text.
@@ -58,7 +59,7 @@ def godotenv_value(value: str) -> str:
         BadInputError: There is no way to write it.
     """
     _without_control(value, "godotenv")
-    if not value.endswith("\\"):
+    if not value.endswith("\\") and not ("'" in value and value.endswith('"')):
         if "'" not in value:
             return f"'{value}'"
         escaped = re.sub(r'([\\"$])', r"\\\1", value)
@@ -66,7 +67,8 @@ def godotenv_value(value: str) -> str:
     if _GODOTENV_BARE.fullmatch(value):
         return value
     raise BadInputError(
-        "godotenv cannot read a value that ends in a backslash and holds a quote, a space in front, #, $ or a newline",
+        "godotenv cannot read a value that ends in a backslash, or in a double quote beside a single one, and begins "
+        "with a quote or a space, or holds #, $ or a newline",
         "choose another value",
     )
 
