@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from stowage import errors
 from stowage.access.actions import AWS, MINIO, RUSTFS
-from stowage.access.model import CHOSEN_KEYS, KEY_LABELS, NOTIFICATIONS, QUOTA, USER_STATUS, AccessDriver, EmptyDriver
+from stowage.access.model import (
+    CHOSEN_KEYS,
+    DURABILITY,
+    KEY_LABELS,
+    NOTIFICATIONS,
+    QUOTA,
+    USER_STATUS,
+    AccessDriver,
+    EmptyDriver,
+)
 from stowage.s3.connection import S3Settings
 
 DRIVERS = ("iam", "rustfs", "minio")
@@ -38,5 +47,6 @@ def connect(driver: str, settings: S3Settings) -> AccessDriver:
 
 def assume_empty(driver: str) -> AccessDriver:
     """A store of that kind in which nothing exists: for check mode before the server does."""
-    everything = frozenset({CHOSEN_KEYS, USER_STATUS, QUOTA, NOTIFICATIONS, KEY_LABELS})
-    return EmptyDriver(_ACTIONS.get(driver, AWS), frozenset() if driver == "iam" else everything)
+    everything = frozenset({CHOSEN_KEYS, USER_STATUS, QUOTA, DURABILITY, NOTIFICATIONS, KEY_LABELS})
+    features = {"iam": frozenset[str](), "minio": everything - {DURABILITY, KEY_LABELS}}.get(driver, everything)
+    return EmptyDriver(_ACTIONS.get(driver, AWS), features)

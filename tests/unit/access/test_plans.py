@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from stowage import errors
 from stowage.access.capability import OLDEST, RUSTFS_SINCE, parsed_version, rustfs_capabilities
-from stowage.access.connect import assume_empty, connect
+from stowage.access.connect import DRIVERS, assume_empty, connect
 from stowage.access.driver_rustfs import _version, unwrapped_info
 from stowage.access.model import AccessKey, Credentials, User, new_credentials
 from stowage.access.reconcile import WantedUser, checked_name, plan_user
@@ -84,6 +84,12 @@ def test_an_empty_store_has_nothing_and_takes_nothing() -> None:
     assert (store.users(), store.policies(), store.policy("x"), store.key("x", "y")) == ({}, {}, None, None)
     with pytest.raises(AttributeError):
         store.create_user("x")
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_store_that_is_assumed_can_do_what_a_real_one_can(driver: str) -> None:
+    real = connect(driver, S3Settings(endpoint="http://x", access_key="a", secret_key="b"))
+    assert assume_empty(driver).features == real.features
 
 
 def test_an_unknown_driver_is_refused_with_those_there_are() -> None:
