@@ -25,7 +25,7 @@ def test_a_key_of_the_sink_that_its_readers_read_differently_is_refused(faults):
 
 
 def test_a_key_that_godotenv_cannot_read_is_refused_where_qatlasd_runs(faults):
-    spoilt = ("vps1", "qatlasd_s3_secret_access_key", f"{SECRET}'\\")
+    spoilt = ("vps1", "qatlasd_s3_secret_access_key", f"'{SECRET}\\")
     assert faults(spoilt) == []
     lines = faults(spoilt, ("vps1", "app_services", ["qatlasd"]))
     line = only([one for one in lines if "qatlasd_s3_secret_access_key:" in one])
