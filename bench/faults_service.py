@@ -1,4 +1,4 @@
-"""`make faults-service`: 2,000 mixed requests while worker, PostgreSQL, Redis, S3 and service are killed at random.
+"""`make faults-service`: 2,000 mixed requests and archives while worker, PostgreSQL, Redis, S3 and service are killed.
 
 Counts what was acknowledged and checks, after everything has come back and the sweeps have run, that each acknowledged
 file is there with the bytes that were acknowledged, and that no answer ever carried wrong bytes.
@@ -9,7 +9,9 @@ file is there with the bytes that were acknowledged, and that no answer ever car
 from __future__ import annotations
 
 import argparse
+import asyncio
 import hashlib
+import io
 import json
 import random
 import signal
@@ -17,11 +19,13 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import asyncpg  # type: ignore[import-untyped]
 import requests
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "service" / "tests"))
@@ -40,16 +44,21 @@ class Ledger:
         maybe: per uuid the sha256 of writes since then whose outcome was not answered; None for such a DELETE.
         counts: answers by kind.
         wrong: what must never happen.
+        vault: per uuid the sha256 of all bytes that a ZIP holds which arrived whole, and whose commit was asked for.
+        archived: rows that acknowledged commits deleted.
     """
 
     promised: dict[str, str | None] = field(default_factory=dict)
     maybe: dict[str, set[str | None]] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
+    vault: dict[str, set[str]] = field(default_factory=dict)
+    archived: int = 0
 
     def allowed(self, uuid: str) -> set[str | None]:
-        """Return the digests that the file may have now."""
-        return {self.promised.get(uuid)} | self.maybe.get(uuid, set())
+        """Return the digests that the file may have now; None when it may be gone, because a ZIP holds its bytes."""
+        written = {self.promised.get(uuid)} | self.maybe.get(uuid, set())
+        return written | ({None} if written & self.vault.get(uuid, set()) else set())
 
 
 class Load:
@@ -145,6 +154,62 @@ class Load:
         return str(answer.status_code)
 
 
+class Archivist(threading.Thread):
+    """Archives files while others write them: ages rows, opens a transaction, downloads, commits."""
+
+    def __init__(self, load: Load, database: str) -> None:
+        super().__init__()
+        self.load = load
+        self.database = database
+        self.done = threading.Event()
+
+    def run(self) -> None:
+        """Archive until told to stop; whatever fails because something was killed is tried again."""
+        while not self.done.wait(0.5):
+            try:
+                asyncio.run(self.age())
+                self.archive()
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, requests.RequestException):
+                continue
+
+    async def age(self) -> None:
+        """Make a tenth of the files as old as an archive takes."""
+        connection = await asyncpg.connect(self.database, timeout=5)
+        try:
+            await connection.execute(
+                "UPDATE attachments SET created_at = '2022-01-01' WHERE random() < 0.1", timeout=10
+            )
+        finally:
+            await connection.close()
+
+    def archive(self) -> None:
+        """Do one archive; the vault takes the ZIP in before the commit is sent."""
+        place = f"{self.load.url}/attachments/archive"
+        tx = requests.post(f"{place}/tx", params={"date": "20230101"}, timeout=30)
+        if tx.status_code != 200:
+            return
+        url = f"{place}/{tx.json()['uuid']}"
+        got = requests.get(url, params={"objects": "include", "unreadable": "skip"}, timeout=120)
+        if got.status_code != 200:
+            return
+        with zipfile.ZipFile(io.BytesIO(got.content)) as opened, self.load.lock:
+            for name in opened.namelist():
+                if name.startswith("blobs/"):
+                    digest = hashlib.sha256(opened.read(name)).hexdigest()
+                    self.load.ledger.vault.setdefault(name.removeprefix("blobs/"), set()).add(digest)
+        commit = {"objects": "delete", "sha256": hashlib.sha256(got.content).hexdigest()}
+        for _ in range(20):
+            try:
+                answer = requests.delete(url, params=commit, timeout=60)
+            except requests.RequestException:
+                time.sleep(0.5)
+                continue
+            if answer.status_code == 200:
+                self.load.ledger.archived += answer.json()["ctx"]["count"]
+                return
+            time.sleep(0.5)
+
+
 class Chaos(threading.Thread):
     """Kills one part after another with SIGKILL and brings it back."""
 
@@ -234,21 +299,26 @@ def main() -> int:
     worker = Worker(app)
     worker.start()
     load = Load(app.url, options.seed)
+    archivist = Archivist(load, app.env["FILATOR_DATABASE_URL"])
     chaos = Chaos({"worker": worker, "postgres": postgres, "redis": redis, "s3": weed, "service": app}, options.seed)
     began = time.monotonic()
     try:
         chaos.start()
+        archivist.start()
         with ThreadPoolExecutor(options.clients) as pool:
             each = options.requests // options.clients
             list(pool.map(lambda number: load.client(number, each), range(options.clients)))
+        archivist.done.set()
         chaos.done.set()
         chaos.join()
+        archivist.join()
         took = time.monotonic() - began
         lost = check(load, app)
         for line in app.log.read_text(errors="replace").splitlines():
             if '"request failed"' in line:
                 print("     500: " + json.loads(line).get("exception", "").strip().splitlines()[-1][:200])
     finally:
+        archivist.done.set()
         chaos.done.set()
         if chaos.is_alive():
             chaos.join()
@@ -258,6 +328,7 @@ def main() -> int:
     ledger = load.ledger
     print(f"{sum(ledger.counts.values())} requests in {took:.0f} s; killed " + str(dict(sorted(chaos.kills.items()))))
     print("answers: " + ", ".join(f"{name}: {count}" for name, count in sorted(ledger.counts.items())))
+    print(f"archives: {ledger.archived} rows deleted by acknowledged commits, {len(ledger.vault)} files in the vault")
     acknowledged = sum(1 for digest in ledger.promised.values() if digest is not None)
     print(f"goal faults-acknowledged-files-lost {lost} <=0 {'ok' if not lost else 'short'} (of {acknowledged})")
     print(f"goal faults-wrong-answers {len(ledger.wrong)} <=0 {'ok' if not ledger.wrong else 'short'}")

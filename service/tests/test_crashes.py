@@ -6,6 +6,7 @@ No acknowledged file is lost, nothing half written is visible, and the sweeps re
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import secrets
 import subprocess
@@ -206,6 +207,29 @@ def test_an_archive_deletion_goes_on_where_it_was_killed(make_site: MakeSite, po
     done = requests.delete(url, timeout=20).json()
     assert (done["ctx"]["count"], done["commit"]) == (5, "m")
     assert sql(site, "SELECT uuid FROM attachments") == [(kept["uuid"],)]
+
+
+@pytest.mark.parametrize("point", ["archive-listed", "archive-noted"])
+def test_a_killed_download_allows_no_deletion_of_what_did_not_arrive(make_site: MakeSite, point: str) -> None:
+    site = make_site("db", app="crash_app:create_app", start=False)
+    site.app.start(migrate=False)
+    item = post(site, b"x")
+    age(site, item["uuid"])
+    tx = begin(site)
+    site.app.stop()
+    site.app.env["CRASH_AT"] = point
+    site.app.start(migrate=False)
+    url = f"{site.url}/attachments/archive/{tx['uuid']}"
+    with requests.get(url, stream=True, timeout=20) as answer, pytest.raises(requests.RequestException):
+        _ = answer.content
+    restart(site)
+    assert requests.delete(url, params={"sha256": "0" * 64}, timeout=20).status_code == 409
+    if point == "archive-listed":
+        assert requests.delete(url, timeout=20).status_code == 409
+    assert get(site, item["uuid"]).content == b"x"
+    whole = requests.get(url, timeout=20).content
+    sha256 = hashlib.sha256(whole).hexdigest()
+    assert requests.delete(url, params={"sha256": sha256}, timeout=20).json()["ctx"]["count"] == 1
 
 
 def test_uploads_wait_out_a_restart_of_the_database_or_say_so(make_site: MakeSite) -> None:
