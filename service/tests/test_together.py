@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 import asyncpg
-import pytest
 from conftest import MakeSite
 
-from filator.budget import Budget
 from filator.database import Rows, open_pool
 from filator.models import Attachment, Pointer
 from filator.times import now
@@ -69,29 +67,6 @@ def test_a_failure_reaches_each_request_of_its_statement_and_no_other() -> None:
         together = Together(statements.run, most=2)
         found = await asyncio.gather(*(together.ask(key, 1) for key in "abc"), return_exceptions=True)
         assert [type(it) for it in found] == [ValueError, ValueError, int]
-
-    asyncio.run(run())
-
-
-def test_the_budget_lets_uploads_in_by_turn_and_takes_back_what_was_cancelled() -> None:
-    async def run() -> None:
-        budget = Budget(100, places=2)
-        assert await budget.take(1000) == 100
-        big, small = asyncio.create_task(budget.take(60)), asyncio.create_task(budget.take(10))
-        await asyncio.sleep(0)
-        assert budget.waiting == 2
-        budget.give_back(100)
-        assert (await big, await small, budget.free) == (60, 10, 30)
-        # Bytes are free, places are not.
-        third = asyncio.create_task(budget.take(1))
-        await asyncio.sleep(0)
-        assert budget.waiting == 1
-        third.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await third
-        budget.give_back(60)
-        budget.give_back(10)
-        assert (budget.free, budget.places, budget.waiting) == (100, 2, 0)
 
     asyncio.run(run())
 

@@ -6,8 +6,8 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -119,7 +119,7 @@ class Service:
         self.rows = Rows(pool, gc_grace=grace, keep_replaced=settings.keep_replaced)
         self.registry = Registry.from_settings(settings, pool)
         self.uploader = Uploader(settings, self.rows, self.registry, processes=settings.workers)
-        self.downloader = Downloader(self.rows, self.registry, verify=settings.verify_reads)
+        self.downloader = Downloader(self.rows, self.registry, settings, processes=settings.workers)
         self.health = Health(settings, pool, self.registry)
         self.archive_rows = ArchiveRows(self.rows, settings)
         self.archives = ArchiveRequests(self.archive_rows, self.registry, settings)
@@ -221,20 +221,31 @@ class Service:
             await send(start)
             await send({"type": "http.response.body", "body": b""})
             return
+        try:
+            await self._send_blocks(start, answer.body, receive, send)
+        finally:
+            if answer.lease is not None:
+                answer.lease.release()
+
+    async def _send_blocks(
+        self, start: dict[str, object], body: AsyncGenerator[bytes], receive: Receive, send: Send
+    ) -> None:
         started = False
         client: Client | None = None
-        async for block in answer.body:
-            if client is not None:
-                client.check()
-            elif started:
-                # Only files of several blocks are worth a watcher.
-                client = Client(receive)
-            if not started:
-                await send(start)
-                started = True
-            await send({"type": "http.response.body", "body": block, "more_body": True})
+        async with aclosing(body) as blocks:
+            async for block in blocks:
+                if client is not None:
+                    client.check()
+                elif started:
+                    # Only files of several blocks are worth a watcher.
+                    client = Client(receive)
+                if not started:
+                    await send(start)
+                    started = True
+                await send({"type": "http.response.body", "body": block, "more_body": True})
         if not started:
             await send(start)
+        # Comes back when the kernel has the last block too: until then its memory is not free.
         await send({"type": "http.response.body", "body": b""})
 
     async def archive_open(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 
 import structlog
 from isal import isal_zlib
 
 from filator import metrics
+from filator.budget import Budget, Lease, share
 from filator.database import Rows
 from filator.errors import ApiError, NotFound, StorageError, StorageMissing, Unavailable
+from filator.heap import trim_soon
 from filator.models import Attachment
 from filator.ranges import Unsatisfiable, disposition, matches, parse_range
+from filator.settings import LEAST_DOWNLOAD_BYTES, Settings
+from filator.storages.base import Store
 from filator.storages.registry import Registry
 from filator.streams import ahead
 from filator.times import now
@@ -24,6 +29,12 @@ log = structlog.get_logger()
 
 # Below this a thread costs more than the hash.
 THREAD_BYTES = 1 << 17
+# Answers up to this length fit into the kernel's buffers.
+UNCOUNTED_BYTES = 1 << 16
+# A block of a download when memory is short.
+NARROW_BYTES = 1 << 17
+# In the connection, held back, read ahead, and coming in.
+BLOCKS_HELD = 4
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -39,11 +50,65 @@ class Answer:
         status: HTTP status.
         headers: complete, with Content-Length.
         body: the bytes; None for HEAD and 304.
+        lease: memory of the body, to be given back when the last byte is with the client.
     """
 
     status: int
     headers: Headers
-    body: AsyncIterator[bytes] | None
+    body: AsyncGenerator[bytes] | None
+    lease: Lease | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Width:
+    """How a body is read.
+
+    Attributes:
+        block: bytes at a time, None for as many as the storage likes best.
+        lease: the memory it may take; None for so little that it is not counted.
+    """
+
+    block: int | None
+    lease: Lease | None
+
+
+class Room:
+    """The memory of running downloads: wide ones while there is much, else narrow ones that many can have.
+
+    Args:
+        settings: limits of all workers.
+        processes: number of workers.
+    """
+
+    def __init__(self, settings: Settings, *, processes: int) -> None:
+        total = share(settings.download_budget_bytes, processes, LEAST_DOWNLOAD_BYTES)
+        self.memory = Budget(
+            total,
+            {"wide": 0, "narrow": total // 2},
+            patience=settings.wait_seconds,
+            what="memory for downloads",
+            after_pressure=trim_soon,
+        )
+
+    async def take(self, store: Store, length: int) -> Width:
+        """Find memory for a body.
+
+        Args:
+            store: it comes from.
+            length: its bytes.
+
+        Raises:
+            Unavailable: none came free in time.
+        """
+        if length <= UNCOUNTED_BYTES:
+            return Width(None, None)
+        wide = store.read_cost + BLOCKS_HELD * store.read_block
+        # A short file is one block: in the storage's client, and in the connection.
+        short = BLOCKS_HELD * length
+        lease = self.memory.take_now("wide", min(wide, short))
+        if lease is not None:
+            return Width(None, lease)
+        return Width(NARROW_BYTES, await self.memory.take("narrow", min(BLOCKS_HELD * NARROW_BYTES, short)))
 
 
 def _common(item: Attachment) -> Headers:
@@ -99,10 +164,11 @@ class Check:
 class Downloader:
     """Answers for the bytes of files."""
 
-    def __init__(self, rows: Rows, registry: Registry, *, verify: str) -> None:
+    def __init__(self, rows: Rows, registry: Registry, settings: Settings, *, processes: int) -> None:
         self._rows = rows
         self._registry = registry
-        self._verify = verify
+        self._verify = settings.verify_reads
+        self._room = Room(settings, processes=processes)
 
     async def find(self, uuid: str) -> Attachment:
         """Fetch the row of a file.
@@ -126,7 +192,7 @@ class Downloader:
         Raises:
             NotFound: no such file.
             ApiError: 412 and 416.
-            Unavailable: the storage does not give the bytes.
+            Unavailable: the storage does not give the bytes, or there is no memory for them.
         """
         item = await self.find(uuid)
         etag = f'"{item.checksum}"'
@@ -156,7 +222,7 @@ class Downloader:
         mime = item.mime_type.encode("latin-1")
         if ranges is None:
             common += [(b"content-type", mime), (b"content-length", str(item.size).encode())]
-            return Answer(200, common, None if head else await self._begin(item))
+            return await self._whole(200, common, item, 0, item.size, head=head)
         if len(ranges) == 1:
             start, end = ranges[0]
             common += [
@@ -164,8 +230,29 @@ class Downloader:
                 (b"content-range", f"bytes {start}-{end - 1}/{item.size}".encode()),
                 (b"content-length", str(end - start).encode()),
             ]
-            return Answer(206, common, None if head else await self._begin(item, start, end))
+            return await self._whole(206, common, item, start, end, head=head)
         return await self._parts(item, ranges, common, head=head)
+
+    async def _take(self, item: Attachment, length: int) -> Width:
+        try:
+            store = self._registry.get(item.pointer.store)
+        except StorageError as exc:
+            raise Unavailable("The storage of this file does not answer") from exc
+        return await self._room.take(store, length)
+
+    async def _whole(
+        self, status: int, headers: Headers, item: Attachment, start: int, end: int, *, head: bool
+    ) -> Answer:
+        """Answer with one run of bytes."""
+        if head:
+            return Answer(status, headers, None)
+        width = await self._take(item, end - start)
+        try:
+            return Answer(status, headers, await self._begin(item, start, end, width.block), width.lease)
+        except BaseException:
+            if width.lease is not None:
+                width.lease.release()
+            raise
 
     async def _parts(self, item: Attachment, ranges: list[tuple[int, int]], common: Headers, *, head: bool) -> Answer:
         boundary = secrets.token_hex(16)
@@ -183,21 +270,25 @@ class Downloader:
             (b"content-length", str(length).encode()),
         ]
 
-        async def body() -> AsyncIterator[bytes]:
+        if head:
+            return Answer(206, common, None)
+        width = await self._take(item, max(length, 2 * UNCOUNTED_BYTES))
+
+        async def body() -> AsyncGenerator[bytes]:
             for part, (start, end) in zip(heads, ranges, strict=True):
                 yield part
-                async for block in await self._begin(item, start, end):
-                    yield block
+                async with aclosing(await self._begin(item, start, end, width.block)) as blocks:
+                    async for block in blocks:
+                        yield block
             yield tail
 
-        return Answer(206, common, None if head else body())
+        return Answer(206, common, body(), width.lease)
 
-    async def _begin(self, item: Attachment, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+    async def _begin(self, item: Attachment, start: int, end: int, size: int | None) -> AsyncGenerator[bytes]:
         """Fetch the first block before a header is sent, so that a missing object is still an answer."""
-        end = item.size if end is None else end
         for attempt in (1, 2):
             try:
-                source = self._registry.get(item.pointer.store).read(item.pointer, start, end)
+                source = self._registry.get(item.pointer.store).read(item.pointer, start, end, block=size)
                 first = await anext(source, b"")
             except StorageMissing as exc:
                 # A reader whose file was replaced long ago: the row has moved on.
@@ -224,18 +315,19 @@ class Downloader:
 
     async def _checked(
         self, item: Attachment, first: bytes, source: AsyncIterator[bytes], length: int, check: Check
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes]:
         """Pass blocks on; the last one is held back until length and check are right."""
         await check.feed(first)
         seen = len(first)
         held = first
         try:
-            async for block in ahead(source):
-                if held:
-                    yield held
-                await check.feed(block)
-                seen += len(block)
-                held = block
+            async with aclosing(ahead(source)) as blocks:
+                async for block in blocks:
+                    if held:
+                        yield held
+                    await check.feed(block)
+                    seen += len(block)
+                    held = block
         except StorageError as exc:
             metrics.READ_ERRORS.labels(item.pointer.store, "failed").inc()
             raise BrokenOff(str(exc)) from exc

@@ -65,7 +65,8 @@ class FormReader:
         self._length = length
         self._settings = settings
         self._received = 0
-        self._started = time.monotonic()
+        # Seconds that this side waited for the client; what the service itself takes is not the client's slowness.
+        self._waited = 0.0
         self._waiting: asyncio.Task[Any] | None = None
         self._silent = False
         self._stopped = False
@@ -118,7 +119,9 @@ class FormReader:
         """Wait for the next piece of the body; None behind the last one."""
         if self._complete:
             return None
+        since = time.monotonic()
         message = await self._next()
+        self._waited += time.monotonic() - since
         if self._stopped or message["type"] == "http.disconnect":
             raise ClientGone
         piece: bytes = message.get("body", b"")
@@ -126,8 +129,8 @@ class FormReader:
         if self._received > self._settings.max_body_bytes + FORM_OVERHEAD:
             raise TooLarge(f"The file is larger than {self._settings.max_body_bytes} bytes")
         self._complete = not message.get("more_body", False)
-        elapsed = time.monotonic() - self._started
-        if elapsed > _RATE_AFTER and not self._complete and self._received < self._settings.min_upload_rate * elapsed:
+        waited = self._waited
+        if waited > _RATE_AFTER and not self._complete and self._received < self._settings.min_upload_rate * waited:
             raise RequestTimeout(
                 f"The upload is slower than {self._settings.min_upload_rate} bytes a second; it was given up"
             )

@@ -126,6 +126,8 @@ class Gateway:
             if status == 0:
                 message = f"Internal error; the log tells more under {request_id.decode()}"
                 await send_json(tracked, 500, {"status": "error", "msg": message})
+        if "filator.cut_off" in scope:
+            outcome["ended"] = scope["filator.cut_off"]
         route = scope.get("filator.route", "none")
         elapsed = time.perf_counter() - started
         metrics.count(route, scope["method"] if route != "none" else "any", status, elapsed)

@@ -26,7 +26,8 @@ DOWNLOADED = Counter("filator_downloaded_bytes", "Bytes of files sent to clients
 FAILOVERS = Counter("filator_failovers", "Uploads that left a failing storage for the next one.", ["store"])
 READ_ERRORS = Counter("filator_read_errors", "Downloads broken off.", ["store", "why"])
 RUNNING = Gauge("filator_uploads_running", "Uploads in progress.", multiprocess_mode="livesum")
-WAITING = Gauge("filator_uploads_waiting", "Uploads waiting for the byte budget.", multiprocess_mode="livesum")
+WAITING = Gauge("filator_uploads_waiting", "Requests waiting for the byte budgets.", multiprocess_mode="livesum")
+CUT_OFF = Counter("filator_clients_cut_off", "Connections of clients that did not take what was sent.")
 
 
 @cache

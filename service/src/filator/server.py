@@ -15,9 +15,14 @@ import uvicorn
 from uvicorn.supervisors.multiprocess import Multiprocess
 
 from filator.connection import Connection
+from filator.outgoing import Watching
 from filator.settings import Settings
 
 log = structlog.get_logger()
+
+
+class Served(Watching, Connection):
+    """The connection of a client that must take what it asked for."""
 
 
 class Supervisor(Multiprocess):
@@ -57,7 +62,12 @@ def serve(settings: Settings) -> int:
         host=host,
         port=port,
         workers=settings.workers,
-        http=partial(Connection, head_seconds=settings.head_seconds),  # type: ignore[arg-type]
+        http=partial(  # type: ignore[arg-type]
+            Served,
+            head_seconds=settings.head_seconds,
+            silence=settings.idle_seconds,
+            rate=settings.min_download_rate,
+        ),
         ws="none",
         loop="uvloop",
         lifespan="on",

@@ -30,6 +30,9 @@ from filator.times import service_zone
 
 EX_CONFIG = 78
 MIB = 1 << 20
+# What a worker's share of the memory for uploads is at least: one stream to S3 (30 MiB) and room beside it.
+LEAST_UPLOAD_BYTES = 36 * MIB
+LEAST_DOWNLOAD_BYTES = 8 * MIB
 # Bucket names: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 # A dynamic bucket is `<prefix>-YYYY-MM-DD`: 11 characters must remain of 63.
@@ -234,11 +237,14 @@ class Settings(BaseModel):
     max_body_bytes: Annotated[int, Field(ge=1)] = 100 * 1024 * MIB
     upload_budget_bytes: Annotated[int, Field(ge=64 * MIB, description="all workers together")] = 256 * MIB
     max_uploads: Annotated[int, Field(ge=1, description="at once, all workers together")] = 512
+    download_budget_bytes: Annotated[int, Field(ge=16 * MIB, description="all workers together")] = 256 * MIB
+    wait_seconds: Annotated[float, Field(gt=0, description="for memory; then 503")] = 15
     max_metadata_count: Annotated[int, Field(ge=0)] = 64
     max_metadata_bytes: Annotated[int, Field(ge=1, description="one value")] = 4096
-    idle_seconds: Annotated[float, Field(gt=0, description="longest silence of an uploading client")] = 30
+    idle_seconds: Annotated[float, Field(gt=0, description="longest silence of a client while it is waited for")] = 30
     head_seconds: Annotated[float, Field(gt=0, description="until the head of a request is there")] = 30
     min_upload_rate: Annotated[int, Field(ge=0, description="bytes a second, after the first minute")] = 1024
+    min_download_rate: Annotated[int, Field(ge=0, description="bytes a second, in each minute of waiting")] = 1024
     tokens: Annotated[str, Field(repr=False, description="lines of the file, `;` between")] = ""
     tokens_file: Path | None = None
     public_endpoints: dict[str, str] = Field(default_factory=dict)
@@ -332,6 +338,15 @@ class Settings(BaseModel):
                 f"FILATOR_EDGE_ACCESS=open: no token is asked for on {self.edge_listen}: everyone who reaches an edge "
                 "may read, write and delete files"
             )
+        for variable, total, least in (
+            ("FILATOR_UPLOAD_BUDGET_BYTES", self.upload_budget_bytes, LEAST_UPLOAD_BYTES),
+            ("FILATOR_DOWNLOAD_BUDGET_BYTES", self.download_budget_bytes, LEAST_DOWNLOAD_BYTES),
+        ):
+            if total < self.workers * least:
+                found.append(
+                    f"{variable}={total} is less than {self.workers} workers need to work at all; "
+                    f"they may take {self.workers * least}"
+                )
         return found
 
     @cached_property

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import structlog
 
 from filator import metrics
-from filator.budget import Budget
+from filator.budget import LEAST_PLACES, Budget, Lease, share
 from filator.crashpoints import reach
 from filator.database import Rows
 from filator.errors import StorageError, Unavailable
 from filator.form import FormReader
+from filator.heap import trim_soon
 from filator.intake import BLOCK, Identical, Request, Upload, source
 from filator.models import Attachment, Pointer
 from filator.replaced import same_key
-from filator.settings import Settings
+from filator.settings import LEAST_UPLOAD_BYTES, Settings
 from filator.storages.base import ExternalStore, Store
 from filator.storages.blobs import ROW_BYTES, BlobStore
 from filator.storages.registry import Registry
@@ -28,6 +30,97 @@ from filator.times import now
 log = structlog.get_logger()
 
 _BEAT = timedelta(minutes=10)
+# What an upload may send before it must have the memory of its whole size: a slow one holds little until then.
+ENTRY_BYTES = 1 << 18
+# Uploads up to this length find places and memory that larger ones never take.
+SMALL_BYTES = 1 << 16
+# Buffers of an upload besides its bytes.
+_OVERHEAD = BLOCK // 16
+
+
+def cost_of(length: int) -> int:
+    """Return the memory of a file that is held whole: as received, and as one block for the storage."""
+    return 2 * length + _OVERHEAD
+
+
+class Admission:
+    """Lets uploads in: a place each, and memory by what they will hold.
+
+    Three lanes, none of which starves the others: small files; the first bytes of all others; and what these hold once
+    their first bytes have come. A stream waits for nothing more once it has its memory, so that nobody waits in a ring.
+
+    Args:
+        settings: limits of all workers.
+        processes: number of workers.
+    """
+
+    def __init__(self, settings: Settings, *, processes: int) -> None:
+        total = share(settings.upload_budget_bytes, processes, LEAST_UPLOAD_BYTES)
+        places = share(settings.max_uploads, processes, LEAST_PLACES)
+        corner = max(4 * cost_of(ENTRY_BYTES), total // 32)
+        patience = settings.wait_seconds
+        self.memory = Budget(
+            total,
+            {"small": corner, "entry": corner, "whole": 0},
+            patience=patience,
+            what="memory for uploads",
+            after_pressure=trim_soon,
+        )
+        self.places = Budget(
+            places, {"small": max(1, places // 4), "other": 0}, patience=patience, what="places for uploads"
+        )
+        self.patience = patience
+
+    @asynccontextmanager
+    async def __call__(self, length: int | None) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
+        """Hold a place and the memory of an upload's first bytes.
+
+        Args:
+            length: of the request's body, None when it is not known.
+
+        Yields:
+            What must be awaited once these bytes are exceeded: it takes the memory that is named, all of the upload.
+
+        Raises:
+            Unavailable: no room came free in time.
+        """
+        small = length is not None and length <= SMALL_BYTES
+        lane = "small" if small else "entry"
+        cost = cost_of(length if length is not None and length < ENTRY_BYTES else ENTRY_BYTES)
+        held: list[Lease] = []
+
+        async def grow(whole: int) -> None:
+            if len(held) == 2 and whole > cost:
+                held.append(await self.memory.take("whole", whole - cost))
+
+        try:
+            room = "small" if small else "other"
+            held.append(self.places.take_now(room, 1) or await self.places.take(room, 1))
+            held.append(self.memory.take_now(lane, cost) or await self.memory.take(lane, cost))
+            yield grow
+        finally:
+            for lease in held:
+                lease.release()
+
+
+@asynccontextmanager
+async def _in_time(streams: asyncio.Semaphore, patience: float) -> AsyncIterator[None]:
+    """Hold one of the connections that large files may use.
+
+    Raises:
+        Unavailable: none came free in time.
+    """
+    try:
+        await asyncio.wait_for(streams.acquire(), patience)
+    except TimeoutError:
+        raise Unavailable(
+            f"No connection for large files came free within {patience:g} seconds; send it again",
+            retry_after=max(1, round(patience)),
+        ) from None
+    try:
+        yield
+    finally:
+        streams.release()
 
 
 class Uploader:
@@ -37,7 +130,7 @@ class Uploader:
         self._settings = settings
         self._rows = rows
         self._registry = registry
-        self._budget = Budget(settings.upload_budget_bytes // processes, max(1, settings.max_uploads // processes))
+        self._admission = Admission(settings, processes=processes)
         self._running: set[tuple[FormReader, asyncio.Task[tuple[Attachment, bool]]]] = set()
 
     async def take(self, request: Request, form: FormReader) -> tuple[Attachment, bool]:
@@ -81,16 +174,12 @@ class Uploader:
 
     async def _take(self, request: Request, form: FormReader) -> tuple[Attachment, bool]:
         first = self._registry.candidates()[0]
-        small = request.length is not None and request.length <= first.inline_bytes
-        # A small file lies in memory twice: as received and as one block for the storage.
-        cost = 2 * (request.length or 0) + BLOCK // 16 if small else first.stream_cost
-        cost = await self._budget.take(cost)
-        try:
-            return await self._within(first, request, form)
-        finally:
-            self._budget.give_back(cost)
+        async with self._admission(request.length) as grow:
+            return await self._within(first, request, form, grow)
 
-    async def _within(self, first: Store, request: Request, form: FormReader) -> tuple[Attachment, bool]:
+    async def _within(
+        self, first: Store, request: Request, form: FormReader, grow: Callable[[int], Awaitable[None]]
+    ) -> tuple[Attachment, bool]:
         old = None
         if request.uuid is not None:
             old = await self._rows.find(request.uuid)
@@ -100,8 +189,14 @@ class Uploader:
         chunks = form.chunks()
         head = bytearray()
         complete = True
+        grown = False
         async for chunk in chunks:
             head += chunk
+            if not grown and len(head) > ENTRY_BYTES:
+                # Nothing is read meanwhile, so the client's clock stands still.
+                grown = True
+                inline = request.length is not None and request.length <= first.inline_bytes
+                await grow(cost_of(request.length or 0) if inline else first.stream_bytes(request.length))
             if len(head) > first.inline_bytes:
                 complete = False
                 break
@@ -242,7 +337,7 @@ class Uploader:
     async def _large_blob(
         self, upload: Upload, store: BlobStore, pointer: Pointer, source: AsyncIterator[bytes]
     ) -> tuple[Attachment, bool]:
-        async with store.streams:
+        async with _in_time(store.streams, self._admission.patience):
             item: Attachment | None = None
             try:
                 async with self._rows.connection() as connection, connection.transaction():

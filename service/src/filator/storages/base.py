@@ -61,7 +61,9 @@ class Store(ABC):
     Attributes:
         kind: the `type` of the settings.
         inline_bytes: files up to this size are held in memory and stored in one request.
-        stream_cost: memory of one larger upload, bytes, charged to the global budget.
+        stream_cost: memory of one larger upload, bytes; see `stream_bytes`.
+        read_block: about how many bytes read() gives at a time when it is free to choose.
+        read_cost: memory of one such read() besides its blocks.
         late_prefix: what happens to a store_prefix that comes behind a streamed file: `unused` where keys have none,
             `copied` (the object moves within the storage), else `refused`.
     """
@@ -69,6 +71,8 @@ class Store(ABC):
     kind: ClassVar[str]
     inline_bytes: ClassVar[int]
     stream_cost: ClassVar[int]
+    read_block: ClassVar[int] = MIB
+    read_cost: ClassVar[int] = 0
     late_prefix: Literal["unused", "copied", "refused"] = "refused"
 
     def __init__(self, name: str, *, readonly: bool) -> None:
@@ -101,9 +105,23 @@ class Store(ABC):
             StorageError: the place cannot be prepared.
         """
 
+    def stream_bytes(self, length: int | None) -> int:
+        """Return the memory of one upload that is larger than inline_bytes, charged to the budget.
+
+        Args:
+            length: of the upload, None when it is not known.
+        """
+        return self.stream_cost
+
     @abstractmethod
-    def read(self, pointer: Pointer, start: int, end: int) -> AsyncIterator[bytes]:
+    def read(self, pointer: Pointer, start: int, end: int, *, block: int | None = None) -> AsyncIterator[bytes]:
         """Stream the bytes [start, end).
+
+        Args:
+            pointer: where they are.
+            start: first byte.
+            end: the byte behind the last one.
+            block: how many bytes come at a time and are in memory at all, the last time fewer; None: what is quickest.
 
         Raises:
             StorageMissing: they are not there.

@@ -28,6 +28,8 @@ class BlobStore(Store):
     kind = "db"
     inline_bytes = ROW_BYTES
     stream_cost = 6 * MIB
+    # A row while it is received.
+    read_cost = 3 * MIB // 2
     late_prefix = "unused"
 
     def __init__(self, name: str, pool: asyncpg.Pool, *, readonly: bool, streams: int) -> None:
@@ -52,26 +54,27 @@ class BlobStore(Store):
         """Write row `seq` of a file; every row but the last holds ROW_BYTES."""
         await connection.execute(_INSERT, pointer.identifier, uuid, seq, block)
 
-    async def read(self, pointer: Pointer, start: int, end: int) -> AsyncIterator[bytes]:
-        """Stream rows one by one; no connection is held while the client is slow."""
+    async def read(self, pointer: Pointer, start: int, end: int, *, block: int | None = None) -> AsyncIterator[bytes]:
+        """Stream rows one by one, or parts of them; no connection is held while the client is slow."""
+        most = min(block or ROW_BYTES, ROW_BYTES)
         while start < end:
             seq, offset = divmod(start, ROW_BYTES)
-            length = min(ROW_BYTES - offset, end - start)
+            length = min(ROW_BYTES - offset, end - start, most)
             try:
                 if offset == 0 and length == ROW_BYTES:
-                    block = await self._pool.fetchval(
+                    data = await self._pool.fetchval(
                         "SELECT blob FROM attachment_blobs WHERE id = $1 AND seq = $2", pointer.identifier, seq
                     )
                 else:
-                    block = await self._pool.fetchval(_READ, pointer.identifier, seq, offset + 1, length)
+                    data = await self._pool.fetchval(_READ, pointer.identifier, seq, offset + 1, length)
             except (*LOST, *BUSY) as exc:
                 raise StorageError(f"storage {self.name}: the database does not answer") from exc
-            if block is None:
+            if data is None:
                 raise StorageMissing(f"storage {self.name}: the bytes are gone")
-            if len(block) != length:
+            if len(data) != length:
                 raise StorageError(f"storage {self.name}: a row is shorter than the file's size says")
             start += length
-            yield block
+            yield data
 
     async def delete(self, pointers: Sequence[Pointer]) -> dict[Pointer, str]:
         """Delete the rows of files."""

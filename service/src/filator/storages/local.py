@@ -115,8 +115,9 @@ class LocalStore(ExternalStore):
         await asyncio.to_thread(context.__exit__, None, None, None)
         return pointer
 
-    async def read(self, pointer: Pointer, start: int, end: int) -> AsyncIterator[bytes]:
+    async def read(self, pointer: Pointer, start: int, end: int, *, block: int | None = None) -> AsyncIterator[bytes]:
         """Stream a part of the file."""
+        size = block or self.read_block
         try:
             file = await asyncio.to_thread(self._file(pointer).open, "rb")
         except FileNotFoundError as exc:
@@ -126,11 +127,11 @@ class LocalStore(ExternalStore):
         with file:
             file.seek(start)
             while start < end:
-                block = await asyncio.to_thread(file.read, min(MIB, end - start))
-                if not block:
+                data = await asyncio.to_thread(file.read, min(size, end - start))
+                if not data:
                     raise StorageError(f"storage {self.name}: the file is shorter than its row says")
-                start += len(block)
-                yield block
+                start += len(data)
+                yield data
 
     async def delete(self, pointers: Sequence[Pointer]) -> dict[Pointer, str]:
         """Unlink files; empty directories stay."""
