@@ -20,6 +20,7 @@ from starlette.routing import Route, Router
 from filator import logs, metrics, page
 from filator.archive.http import ArchiveRequests
 from filator.archive.rows import ArchiveRows
+from filator.conditions import ANYTHING, Condition, read_condition
 from filator.database import Rows, open_pool
 from filator.doors import ALIVE, ARCHIVE, DELETE, DESCRIBE, READ, STATUS, WATCH, WRITE, Doors, Need
 from filator.download import Downloader
@@ -57,7 +58,8 @@ class Endpoint:
         if need is None:
             allowed = ", ".join(self._needs)
             raise HTTPException(405, f"Allowed here: {allowed}", headers={"allow": allowed})
-        scope["filator.token"] = self._doors.admit(scope, header(scope, b"authorization"), need)
+        caller = self._doors.admit(scope, header(scope, b"authorization"), need)
+        scope["filator.token"], scope["filator.own_only"] = caller.name, caller.own_only
         await self._handler(scope, receive, send)
 
 
@@ -67,6 +69,16 @@ def header(scope: Scope, name: bytes) -> str | None:
         if key == name:
             return bytes(value).decode("latin-1")
     return None
+
+
+def condition_of(scope: Scope) -> Condition:
+    """Return what the request wants to hold of the file that it changes.
+
+    Raises:
+        BadRequest: a header that cannot be followed.
+    """
+    owner = scope["filator.token"] if scope["filator.own_only"] else None
+    return read_condition(header(scope, b"if-match"), header(scope, b"if-none-match"), owner)
 
 
 def query(scope: Scope) -> dict[str, str]:
@@ -157,7 +169,7 @@ class Service:
         if method == "PUT":
             await self._upload(uuid, scope, receive, send)
         elif method == "DELETE":
-            await self._delete(uuid, send)
+            await self._delete(uuid, scope, send)
         elif as_json:
             item = await self.downloader.find(uuid)
             await send_json(send, 200, item.describe(self.settings.timezone), body=method == "GET")
@@ -168,12 +180,15 @@ class Service:
 
     async def _upload(self, uuid: str | None, scope: Scope, receive: Receive, send: Send) -> None:
         length = content_length(scope, self.settings.max_body_bytes)
-        request = Request(uuid, scope["headers"], query(scope), length)
+        # A POST makes a uuid of its own: there is nothing that a condition could be about.
+        condition = condition_of(scope) if uuid is not None else ANYTHING
+        request = Request(uuid, scope["headers"], query(scope), length, condition, scope["filator.token"])
         form = FormReader(receive, header(scope, b"content-type") or "", length, self.settings)
         item, created = await self.uploader.take(request, form)
         await send_json(send, 201 if created else 200, item.describe(self.settings.timezone))
 
-    async def _delete(self, uuid: str, send: Send) -> None:
+    async def _delete(self, uuid: str, scope: Scope, send: Send) -> None:
+        condition = condition_of(scope)
         item = await self.downloader.find(uuid)
         try:
             readonly = self.registry.get(item.pointer.store).readonly
@@ -181,7 +196,7 @@ class Service:
             readonly = False
         if readonly:
             raise Conflict(f"The storage {item.pointer.store} is read only")
-        if await self.rows.delete(uuid, now()) is None:
+        if await self.rows.delete(uuid, now(), condition) is None:
             raise NotFound
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body", "body": b""})

@@ -137,7 +137,7 @@ def sweep(settings: Settings, name: str | None, *, all_days: bool, force: bool, 
 
 @main.command()
 @click.argument("name")
-@click.option("--scopes", default="read,write", show_default=True, help="Of read, write, admin; comma between.")
+@click.option("--scopes", default="read,write", show_default=True, help="Of read, owner, write, admin; comma between.")
 def token(name: str, scopes: str) -> None:
     """Make a bearer token: the token on stderr (shown once), its line for FILATOR_TOKENS_FILE on stdout."""
     from filator.tokens import SCOPES, new_token  # noqa: PLC0415

@@ -12,6 +12,7 @@ from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 
+from filator.conditions import ANYTHING, Condition
 from filator.errors import Unavailable
 from filator.models import Attachment, Pointer
 from filator.replaced import drop, forget, history, remember, retire
@@ -20,7 +21,7 @@ from filator.together import Together
 
 COLUMNS = (
     "uuid, checksum, created_at, updated_at, tags, metadata, delete_at, mime_type, filename, "
-    "store, identifier_in_store, bucket, version_id, size, generation, crc32"
+    "store, identifier_in_store, bucket, version_id, size, generation, crc32, owner"
 )
 _NAMES = COLUMNS.split(", ")
 _FIND = f"SELECT {COLUMNS} FROM attachments WHERE uuid = $1"  # noqa: S608 - constants only
@@ -110,7 +111,7 @@ async def open_pool(url: str, *, size: int, name: str) -> asyncpg.Pool:
 def row_to_attachment(row: Any) -> Attachment:
     """Turn a row of COLUMNS into an Attachment."""
     (uuid, checksum, created, updated, tags, metadata, delete_at, mime, filename, *rest) = row
-    store, identifier, bucket, version, size, generation, crc32 = rest
+    store, identifier, bucket, version, size, generation, crc32, owner = rest
     return Attachment(
         uuid,
         checksum,
@@ -125,6 +126,7 @@ def row_to_attachment(row: Any) -> Attachment:
         size,
         generation,
         crc32,
+        owner,
     )
 
 
@@ -147,6 +149,7 @@ def _values(item: Attachment) -> tuple[object, ...]:
         item.size,
         item.generation,
         item.crc32,
+        item.owner,
     )
 
 
@@ -224,6 +227,7 @@ class Rows:
         intent: str | None = None,
         keep: frozenset[str] = frozenset(),
         replaces: Attachment | None = None,
+        condition: Condition = ANYTHING,
     ) -> tuple[Attachment, Attachment | None]:
         """Make `item` the file of its uuid, in the caller's transaction.
 
@@ -236,14 +240,19 @@ class Rows:
             intent: id of the upload intent to close.
             keep: of `metadata` and `delete_at`: what an unexpired row keeps, because the request did not give it.
             replaces: the row as the request found it before it wrote its bytes.
+            condition: what must hold of the file that is there, under its lock.
 
         Returns:
             What was written, and the row that it replaced (None for a new file).
+
+        Raises:
+            PreconditionFailed, Forbidden: it does not; the transaction is to be given up.
         """
         if intent is not None:
             await connection.execute("DELETE FROM upload_intents WHERE id = $1", intent)
         row = None if replaces is None else await connection.fetchrow(_FIND + " FOR UPDATE", item.uuid)
         while row is None:
+            condition.check(None)
             if replaces is not None:
                 # The file went meanwhile, and its created_at comes back: no generation may come a second time.
                 item = item._replace(generation=await connection.fetchval(_NEW_GENERATION))
@@ -255,10 +264,12 @@ class Rows:
         # a slow upload would take the new bytes along.
         moment = now()
         expired = old.expired(moment)
+        condition.check(None if expired else old)
         merged = item._replace(generation=old.generation + 1, updated_at=moment)
         if not expired:
             merged = merged._replace(
                 created_at=old.created_at,
+                owner=old.owner,
                 tags=old.tags,
                 metadata=old.metadata if "metadata" in keep else item.metadata,
                 delete_at=old.delete_at if "delete_at" in keep else item.delete_at,
@@ -308,11 +319,19 @@ class Rows:
             _GC, [(it.store, it.bucket, it.identifier, it.version_id, not_before) for it in pointers]
         )
 
-    async def delete(self, uuid: str, moment: datetime) -> Attachment | None:
+    async def delete(self, uuid: str, moment: datetime, condition: Condition = ANYTHING) -> Attachment | None:
         """Remove a row and queue its bytes with all its replaced versions; an expired row counts as absent.
+
+        Args:
+            uuid: of the file.
+            moment: now.
+            condition: what must hold of the file, under its lock.
 
         Returns:
             The removed row, or None.
+
+        Raises:
+            PreconditionFailed, Forbidden: it does not; nothing was removed.
         """
         async with self.connection() as connection, connection.transaction():
             row = await connection.fetchrow(_FIND + " FOR UPDATE", uuid)
@@ -321,6 +340,7 @@ class Rows:
             item = row_to_attachment(row)
             if item.expired(moment):
                 return None
+            condition.check(item)
             await connection.execute("DELETE FROM attachments WHERE uuid = $1", uuid)
             gone = [item.pointer, *await forget(connection, [uuid])]
             await self.discard(gone, connection=connection, not_before=moment + self._gc_grace)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from filator.errors import Unauthorized
 from filator.gateway import Scope
 from filator.settings import Settings
-from filator.tokens import Gate, Token
+from filator.tokens import NOBODY, Caller, Gate, Token
 
 OPEN = "open"
 
@@ -19,17 +19,19 @@ class Need:
     Args:
         inside: scope of a token on the private socket, where tokens are asked for; `open`: none in any case.
         edge: the same on the socket for edges.
+        own: whether the scope `owner` is enough, for files of the token's own.
         operators: whether it stays closed at an edge that is open on purpose: no client of the file service needs it.
     """
 
     inside: str
     edge: str
+    own: bool = False
     operators: bool = False
 
 
 READ = Need("read", "read")
-WRITE = Need("write", "write")
-DELETE = Need("admin", "admin")
+WRITE = Need("write", "write", own=True)
+DELETE = Need("admin", "admin", own=True)
 ARCHIVE = Need("admin", "admin", operators=True)
 STATUS = Need("admin", "admin", operators=True)
 # Prometheus and load balancers ask for these on the private socket, without a token.
@@ -58,7 +60,7 @@ class Doors:
         server = scope.get("server")
         return self._two and (not server or server[1] != self._inside_port)
 
-    def admit(self, scope: Scope, authorization: str | None, need: Need) -> str | None:
+    def admit(self, scope: Scope, authorization: str | None, need: Need) -> Caller:
         """Let a request pass or refuse it.
 
         Args:
@@ -67,7 +69,7 @@ class Doors:
             need: what the route asks for.
 
         Returns:
-            The token's name, None where none was asked for.
+            Who asks, without a name where no token was asked for.
 
         Raises:
             Unauthorized: no token, an unknown one, or the site has none that could be right.
@@ -76,11 +78,11 @@ class Doors:
         at_edge = self.at_edge(scope)
         wanted = need.edge if at_edge else need.inside
         if wanted == OPEN:
-            return None
+            return NOBODY
         if not at_edge:
-            return self._inside.admit(authorization, wanted)
+            return self._inside.admit(authorization, wanted, own=need.own)
         if need.operators:
             if self._operators.open:
                 raise Unauthorized("This is not served through an edge: the service has no tokens")
             return self._operators.admit(authorization, wanted)
-        return self._edge.admit(authorization, wanted)
+        return self._edge.admit(authorization, wanted, own=need.own)

@@ -68,6 +68,12 @@ class Conflict(ApiError):
     status = 409
 
 
+class PreconditionFailed(ApiError):
+    """If-Match or If-None-Match does not hold: somebody else was there first."""
+
+    status = 412
+
+
 class TooLarge(ApiError):
     """More bytes than FILATOR_MAX_BODY_BYTES."""
 

@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from isal import isal_zlib
 
+from filator.conditions import ANYTHING, Condition
 from filator.errors import StopUpload, Unprocessable
 from filator.form import FormReader, check_metadata, header_metadata
 from filator.mime import SNIFF_BYTES, detect
@@ -39,12 +40,16 @@ class Request:
         headers: raw ASGI headers.
         query: parameters of the address.
         length: Content-Length, None when chunked.
+        condition: what must hold of the file that is there.
+        owner: name of the token, None where none was asked for.
     """
 
     uuid: str | None
     headers: list[tuple[bytes, bytes]]
     query: dict[str, str]
     length: int | None
+    condition: Condition = ANYTHING
+    owner: str | None = None
 
 
 class Digest:
@@ -76,6 +81,7 @@ class Upload:
     def __init__(self, settings: Settings, request: Request, form: FormReader, old: Attachment | None) -> None:
         self._settings = settings
         self._request = request
+        self.condition = request.condition
         self.form = form
         self.old = old
         self.uuid = request.uuid or secrets.token_hex(32)
@@ -145,6 +151,7 @@ class Upload:
             pointer=Pointer("", None, "", None),
             size=self.digest.size,
             crc32=self.digest.crc32,
+            owner=self._request.owner,
         )
 
     @property

@@ -46,6 +46,7 @@ class Attachment(NamedTuple):
     size: int
     generation: int = 1
     crc32: int | None = None
+    owner: str | None = None
 
     def expired(self, moment: datetime) -> bool:
         """Say whether delete_at has passed: the file is not found from then on."""

@@ -13,8 +13,24 @@ from pathlib import Path
 
 from filator.errors import ConfigError, Forbidden, Unauthorized
 
-SCOPES = ("read", "write", "admin")
+SCOPES = ("read", "owner", "write", "admin")
 _LINE = re.compile(r"(?P<name>[A-Za-z0-9_.@-]+)\s+sha256:(?P<digest>[0-9a-f]{64})\s+(?P<scopes>[a-z,]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks.
+
+    Args:
+        name: of the token, None where none was asked for.
+        own_only: whether it may change only files that it made itself.
+    """
+
+    name: str | None = None
+    own_only: bool = False
+
+
+NOBODY = Caller()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +47,7 @@ def new_token(name: str, scopes: list[str]) -> tuple[str, str]:
 
     Args:
         name: who uses it; appears in the log.
-        scopes: of read, write, admin.
+        scopes: of read, owner, write, admin.
 
     Returns:
         The token (shown once) and the line for the file.
@@ -89,7 +105,7 @@ def parse_tokens(lines: list[str], where: str) -> tuple[Token, ...]:
         scopes = frozenset(match["scopes"].split(",")) if match else frozenset[str]()
         if match is None or not scopes <= set(SCOPES):
             raise ConfigError(
-                f"{where} line {number}: must be `NAME sha256:HEX read,write,admin`; "
+                f"{where} line {number}: must be `NAME sha256:HEX read,owner,write,admin`; "
                 "`filator token NAME --scopes read,write` prints one"
             )
         tokens.append(Token(match["name"], bytes.fromhex(match["digest"]), scopes))
@@ -116,22 +132,23 @@ class Gate:
         """Whether no token is asked for."""
         return not self._tokens
 
-    def admit(self, authorization: str | None, scope: str) -> str | None:
+    def admit(self, authorization: str | None, scope: str, *, own: bool = False) -> Caller:
         """Let a request pass or refuse it.
 
         Args:
             authorization: the header's value.
             scope: read, write or admin; admin includes the others.
+            own: whether `owner` is enough too, for files of the token's own.
 
         Returns:
-            The token's name, or None when the service is open.
+            Who asks, without a name when the service is open.
 
         Raises:
             Unauthorized: no token or an unknown one.
             Forbidden: the token lacks the scope.
         """
         if not self._tokens:
-            return None
+            return NOBODY
         kind, _, text = (authorization or "").partition(" ")
         if kind.lower() == "basic":
             # Browsers cannot send a bearer token for the page at /: the password is taken for it.
@@ -148,6 +165,8 @@ class Gate:
                 found = token
         if found is None:
             raise Unauthorized("The bearer token is not known")
-        if scope not in found.scopes and "admin" not in found.scopes:
-            raise Forbidden(f"The token {found.name} lacks the scope {scope}")
-        return found.name
+        if found.scopes & {scope, "admin"}:
+            return Caller(found.name)
+        if own and "owner" in found.scopes:
+            return Caller(found.name, own_only=True)
+        raise Forbidden(f"The token {found.name} lacks the scope {scope}")

@@ -185,6 +185,8 @@ class Uploader:
             old = await self._rows.find(request.uuid)
             if old is not None and old.expired(now()):
                 old = None
+            # Before a byte of the body is asked for; what counts is the look under the row's lock.
+            request.condition.check(old)
         upload = Upload(self._settings, request, form, old)
         chunks = form.chunks()
         head = bytearray()
@@ -262,7 +264,12 @@ class Uploader:
                     for seq, start in enumerate(range(0, max(1, len(blob)), ROW_BYTES)):
                         await store.append(connection, item.pointer, item.uuid, seq, blob[start : start + ROW_BYTES])
                 saved, old = await self._rows.save(
-                    item, connection=connection, intent=intent, keep=upload.keep, replaces=upload.old
+                    item,
+                    connection=connection,
+                    intent=intent,
+                    keep=upload.keep,
+                    replaces=upload.old,
+                    condition=upload.condition,
                 )
                 if surplus is not None:
                     await self._rows.discard([surplus], connection=connection, not_before=item.updated_at)
@@ -303,6 +310,7 @@ class Uploader:
                 connection=connection,
                 keep=upload.keep,
                 replaces=there,
+                condition=upload.condition,
             )
         return saved, False
 
@@ -348,7 +356,7 @@ class Uploader:
                         reach("db-row")
                     item = upload.finish()._replace(pointer=pointer)
                     saved, old = await self._rows.save(
-                        item, connection=connection, keep=upload.keep, replaces=upload.old
+                        item, connection=connection, keep=upload.keep, replaces=upload.old, condition=upload.condition
                     )
                     reach("before-commit")
             except Unavailable:
