@@ -108,7 +108,9 @@ class Room:
         lease = self.memory.take_now("wide", min(wide, short))
         if lease is not None:
             return Width(None, lease)
-        return Width(NARROW_BYTES, await self.memory.take("narrow", min(BLOCKS_HELD * NARROW_BYTES, short)))
+        # The storage's client keeps some buffers between two blocks.
+        narrow = store.read_cost // 8 + BLOCKS_HELD * NARROW_BYTES
+        return Width(NARROW_BYTES, await self.memory.take("narrow", min(narrow, short)))
 
 
 def _common(item: Attachment) -> Headers:
