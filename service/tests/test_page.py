@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 import requests
@@ -14,6 +15,8 @@ from conftest import MakeSite, Site, s3_entry
 from test_archive import begin
 from test_files import post
 from test_sweeps import expire
+
+from filator import page
 
 CHROME = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
@@ -103,3 +106,24 @@ def test_openapi_names_every_route(page_site: Site) -> None:
     assert document["openapi"].startswith("3.1")
     assert set(document["paths"]["/attachments/{uuid}"]) == {"get", "head", "put", "delete"}
     assert {"/attachments", "/attachments/{uuid}.json", "/attachments/archive/tx", "/readyz"} <= set(document["paths"])
+
+
+def test_last_errors_name_no_file() -> None:
+    uuid = "ab" * 32
+    error = {
+        "timestamp": "2026-11-28T10:00:00",
+        "event": "request",
+        "level": "warning",
+        "method": "GET",
+        "path": f"/attachments/{uuid}",
+        "uuid": uuid,
+        "reason": f"{uuid}: other bytes",
+        "ended": f"{uuid}: other bytes",
+        "status": 503,
+        "storage": "s3",
+    }
+    report = {"status": "ok", "storages": {}, "database": {"ok": True}, "redis": {"ok": True}}
+    text = page.render(page.Facts(report, [], [], [], [error], None), ZoneInfo("UTC")).decode()
+    assert uuid not in text
+    assert "/attachments" not in text
+    assert "method GET, status 503, storage s3" in text

@@ -156,11 +156,12 @@ def render(facts: Facts, zone: ZoneInfo) -> bytes:
         )
         for tx in facts.transactions
     ]
+    # Only what names no file: a uuid, a path or a reason that holds one would let whoever sees the page fetch files.
     errors = [
         (
             html.escape(str(it.get("timestamp", ""))[:19]),
             html.escape(str(it.get("event", ""))),
-            html.escape(", ".join(f"{key} {it[key]}" for key in it if key not in ("timestamp", "event", "level"))),
+            html.escape(", ".join(f"{key} {it[key]}" for key in ("method", "status", "storage", "sweep") if key in it)),
         )
         for it in facts.errors
     ]
