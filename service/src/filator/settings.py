@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -30,6 +30,8 @@ from filator.times import service_zone
 
 EX_CONFIG = 78
 MIB = 1 << 20
+LONGEST_LIFETIME = 1000 * 365 * 86400
+"""Seconds; far beyond it `delete_at` would pass the year 9999, which no date can hold."""
 # What a worker's share of the memory for uploads is at least: one stream to S3 (30 MiB) and room beside it.
 LEAST_UPLOAD_BYTES = 36 * MIB
 LEAST_DOWNLOAD_BYTES = 8 * MIB
@@ -40,12 +42,27 @@ _BUCKET_PREFIX = re.compile(r"[a-z0-9][a-z0-9-]{0,51}")
 _KEY_PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 
 
+def _split_url(value: str) -> SplitResult:
+    """Split an address; what urlsplit notices only when the port is asked for becomes an error at once."""
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        # Without urllib's text, which may quote a password.
+        raise ValueError("has a host or port that cannot be used; ports are numbers from 1 to 65535")
+    return parts
+
+
 def _check_url(value: str) -> str:
-    parts = urlsplit(value)
+    parts = _split_url(value)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("must be an address such as http://127.0.0.1:9000")
     if parts.username or parts.password:
         raise ValueError("must not carry credentials; they have fields of their own")
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError("must end behind the host and its port, without a path: the bucket begins the path")
     return value.rstrip("/")
 
 
@@ -132,8 +149,8 @@ class S3Storage(_Storage):
             raise ValueError("field bucket: is required when use_dynamic_buckets is false")
         elif self.prefix and not valid_key_prefix(self.prefix):
             raise ValueError("field prefix: may hold letters, digits, '.', '_', '-' and '/' between words")
-        if self.bucket is not None and not _BUCKET.fullmatch(self.bucket):
-            raise ValueError("field bucket: is no bucket name (3 to 63 of a-z, 0-9, '-' and '.')")
+        if self.bucket is not None and (not _BUCKET.fullmatch(self.bucket) or ".." in self.bucket):
+            raise ValueError("field bucket: is no bucket name (3 to 63 of a-z, 0-9, '-' and single '.')")
         return self
 
 
@@ -190,7 +207,7 @@ def parse_storages(text: str) -> tuple[Storage, ...]:
     """
     try:
         entries = json.loads(text)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise ConfigError(f"STORAGES_CONFIGURATIONS: is no JSON ({exc}); give an array of objects") from None
     if not isinstance(entries, list) or not entries:
         raise ConfigError("STORAGES_CONFIGURATIONS: must be a JSON array with at least one storage")
@@ -233,7 +250,7 @@ class Settings(BaseModel):
     edge_access: Annotated[Literal["tokens", "open"], Field(description="who may come in by it")] = "tokens"
     private_access: Literal["", "open", "tokens"] = ""
     workers: Annotated[int, Field(ge=1, le=256)] = Field(default_factory=lambda: os.cpu_count() or 1)
-    default_lifetime: Annotated[int, Field(ge=1, description="seconds")] = 86400
+    default_lifetime: Annotated[int, Field(ge=1, le=LONGEST_LIFETIME, description="seconds")] = 86400
     max_body_bytes: Annotated[int, Field(ge=1)] = 100 * 1024 * MIB
     upload_budget_bytes: Annotated[int, Field(ge=64 * MIB, description="all workers together")] = 256 * MIB
     max_uploads: Annotated[int, Field(ge=1, description="at once, all workers together")] = 512
@@ -265,7 +282,7 @@ class Settings(BaseModel):
     @field_validator("database_url")
     @classmethod
     def _postgres(cls, value: SecretStr) -> SecretStr:
-        parts = urlsplit(value.get_secret_value())
+        parts = _split_url(value.get_secret_value())
         if parts.scheme not in ("postgresql", "postgres") or not parts.path.strip("/"):
             raise ValueError("must look like postgresql://USER:PASSWORD@HOST:5432/aggredator-filator")
         return value
@@ -273,7 +290,7 @@ class Settings(BaseModel):
     @field_validator("redis_url")
     @classmethod
     def _redis(cls, value: SecretStr) -> SecretStr:
-        if urlsplit(value.get_secret_value()).scheme not in ("redis", "rediss", "unix"):
+        if _split_url(value.get_secret_value()).scheme not in ("redis", "rediss", "unix"):
             raise ValueError("must look like redis://HOST:6379/0")
         return value
 
@@ -365,7 +382,7 @@ def _variable(field: str) -> str:
 def _public_endpoints(text: str) -> object:
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict) or not all(isinstance(url, str) for url in value.values()):
         raise ConfigError(
