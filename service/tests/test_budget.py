@@ -68,6 +68,35 @@ def test_no_order_of_requests_takes_a_lane_what_it_is_sure_of(
     assert ledger.free == 100
 
 
+@given(st.lists(st.tuples(st.sampled_from(LANES), st.integers(1, 200), st.integers(0, 3)), min_size=1, max_size=40))
+def test_all_are_let_in_sooner_or_later_and_all_comes_back(steps: list[tuple[str, int, int]]) -> None:
+    async def run() -> None:
+        budget = Budget(100, {"small": 10, "entry": 10, "whole": 0}, patience=5)
+
+        async def one(lane: str, cost: int, turns: int) -> int:
+            lease = await budget.take(lane, cost)
+            taken = lease.cost
+            try:
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+            finally:
+                lease.release()
+                lease.release()
+            return taken
+
+        tasks = [asyncio.create_task(one(*step)) for step in steps]
+        # Every third gives up on its way.
+        await asyncio.sleep(0)
+        for task in tasks[::3]:
+            task.cancel()
+        found = await asyncio.gather(*tasks, return_exceptions=True)
+        for (lane, cost, _turns), got in zip(steps, found, strict=True):
+            assert isinstance(got, asyncio.CancelledError) or got == min(cost, budget.ledger.most(lane))
+        assert (budget.ledger.free, budget.waiting) == (100, 0)
+
+    asyncio.run(run())
+
+
 def test_within_a_lane_the_first_comes_first_and_who_waits_longest_borrows() -> None:
     async def run() -> None:
         budget = Budget(100, {"small": 10, "entry": 0, "whole": 0}, patience=3600)

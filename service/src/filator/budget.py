@@ -151,6 +151,8 @@ class Budget:
             if waiter in self._order:
                 self._leave(waiter)
                 self.wake()
+            elif waiter.future.cancelled():
+                pass
             elif isinstance(exc, TimeoutError):
                 # Let in at the very moment at which the patience ended.
                 return Lease(self, lane, cost)
@@ -184,6 +186,9 @@ class Budget:
         moved = True
         while moved:
             moved = False
+            for waiter in [it for it in self._order if it.future.cancelled()]:
+                # Its request was cancelled and has not come round to leave by itself.
+                self._leave(waiter)
             oldest = next(iter(self._order), None)
             for queue in self._queues.values():
                 if queue and self._may(queue[0].lane, queue[0].cost, turn=queue[0] is oldest):
