@@ -126,6 +126,21 @@ def test_of_many_writers_at_once_one_makes_the_file_and_one_replaces_it(site: Si
     assert content(site.url, uuid) == others[[answer.status_code for answer in replaced].index(200)]
 
 
+@pytest.mark.parametrize("size", [10, 9_000_000])
+def test_what_a_refused_writer_had_written_is_queued_for_removal(s3_site: Site, size: int) -> None:
+    """Its object may lie under the key of the file, above the version that the row names."""
+    uuid = secrets.token_hex(32)
+    bodies = [bytes([number]) * size for number in range(6)]
+    with ThreadPoolExecutor(6) as threads:
+        answers = list(threads.map(lambda body: put(s3_site.url, uuid, body, **{"If-None-Match": "*"}), bodies))
+    assert sorted(answer.status_code for answer in answers) == [201] + [412] * 5
+    assert sql(s3_site, "SELECT 1 FROM upload_intents WHERE uuid = $1", uuid) == []
+    s3_site.app.run("sweep")
+    versions = s3_site.s3.list_object_versions(Bucket=s3_site.bucket).get("Versions", [])
+    assert [version for version in versions if uuid in version["Key"]][1:] == []
+    assert content(s3_site.url, uuid) == bodies[[answer.status_code for answer in answers].index(201)]
+
+
 def test_a_refused_put_leaves_no_row_behind(s3_site: Site) -> None:
     uuid = secrets.token_hex(32)
     put(s3_site.url, uuid, b"first")

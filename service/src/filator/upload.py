@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ from filator import metrics
 from filator.budget import LEAST_PLACES, Budget, Lease, share
 from filator.crashpoints import reach
 from filator.database import Rows
-from filator.errors import StorageError, Unavailable
+from filator.errors import Forbidden, PreconditionFailed, StorageError, Unavailable
 from filator.form import FormReader
 from filator.heap import trim_soon
 from filator.intake import BLOCK, Identical, Request, Upload, source
@@ -274,9 +275,22 @@ class Uploader:
                 if surplus is not None:
                     await self._rows.discard([surplus], connection=connection, not_before=item.updated_at)
                 reach("before-commit")
+        except (PreconditionFailed, Forbidden):
+            written = [it for it in (item.pointer if blob is None else None, surplus) if it is not None]
+            await self._take_back(written, intent)
+            raise
         except Unavailable:
             saved, old = await self._read_back(item), upload.old
         return self._done(saved, old)
+
+    async def _take_back(self, written: list[Pointer], intent: str | None) -> None:
+        """Queue what a refused request wrote: its key may be that of the file, where no search for orphans looks."""
+        # Where the database is away now, the intent stays, and the sweep of intents finds the bytes.
+        with contextlib.suppress(Unavailable):
+            async with self._rows.connection() as connection, connection.transaction():
+                await self._rows.discard(written, connection=connection, not_before=now())
+                if intent is not None:
+                    await connection.execute("DELETE FROM upload_intents WHERE id = $1", intent)
 
     async def _read_back(self, item: Attachment) -> Attachment:
         """Find out whether a commit happened whose answer was lost."""
