@@ -163,8 +163,6 @@ def starts_a_unit(role: str) -> bool:
 
 @pytest.mark.parametrize("role", [name for name in STARTED if starts_a_unit(name)])
 def test_every_role_that_starts_a_unit_can_go_back(role: str) -> None:
-    if role == "qatlasd":
-        pytest.xfail("it judges its boot by itself")
     steps = [
         task[module]["tasks_from"]
         for task in tasks_in(load(ROOT / "roles" / role / "tasks" / "main.yml"))
