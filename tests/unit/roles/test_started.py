@@ -76,6 +76,7 @@ JOURNAL = (
     "bad port in postgresql://u:GEHEIM@h/d",
     "secret_key=GEHEIM",
     "Token: GEHEIM",
+    "WARN found .env but could not load it path=/etc/thing/.env error=unterminated quoted value GEHEIM",
     "thing.service: Scheduled restart job, restart counter is at 2.",
     "exit 78",
 )
