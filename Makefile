@@ -4,6 +4,10 @@ SHELL := /usr/bin/env bash
 BIN := .venv/bin
 SITE ?= inventories/lab
 SCENARIO ?= default
+# What a wrong SITE gets: one line instead of what Ansible says of an inventory that is not there.
+NO_SITE = no site at SITE=$(SITE); right: a folder with hosts.yml, such as $(patsubst %/hosts.yml,%,$(wildcard inventories/*/hosts.yml)); fix: $(MAKE) $@ SITE=$(firstword $(patsubst %/hosts.yml,%,$(wildcard inventories/$(notdir $(SITE:/=))/hosts.yml)) inventories/lab)
+VAULT = $(SITE)/group_vars/all/vault.yml
+SITE_IS_THERE = $(if $(wildcard $(SITE)/hosts.yml),,$(error $(NO_SITE)))$(if $(wildcard $(BIN)/ansible-playbook),,$(error nothing is installed in $(BIN) yet; fix: make setup))
 
 .PHONY: help
 help: ## this list
@@ -19,15 +23,15 @@ down: ## remove the lab: containers, network, volumes, keys, and the Docker engi
 
 .PHONY: show
 show: ## print again where things are in the lab, and how they feel
-	@scripts/show $(SITE)
+	@$(SITE_IS_THERE)scripts/show $(SITE)
 
 .PHONY: site
 site: ## run site.yml once more (SITE=inventories/...)
-	@$(BIN)/ansible-playbook -i $(SITE) site.yml
+	@$(SITE_IS_THERE)$(BIN)/ansible-playbook -i $(SITE) site.yml
 
 .PHONY: secrets
 secrets: ## print the secrets of a site on this terminal (SITE=inventories/...)
-	@$(BIN)/ansible-vault view $(SITE)/group_vars/all/vault.yml
+	@$(SITE_IS_THERE)$(if $(wildcard $(VAULT)),,$(error no vault at $(VAULT); fix: $(BIN)/ansible-playbook playbooks/ops/secrets_init.yml -i $(SITE)))$(BIN)/ansible-vault view $(VAULT)
 
 .PHONY: test
 test: ## install what tests need, then run all of them
@@ -63,10 +67,14 @@ contract: setup ## tests against real S3 servers (K=...)
 
 .PHONY: molecule
 molecule: setup ## a Molecule scenario from bare hosts to destroy (SCENARIO=default)
-	@scripts/engine start && scripts/lab-image && $(BIN)/pytest tests/molecule -k $(SCENARIO)
+	@$(if $(wildcard molecule/$(SCENARIO)/molecule.yml),,$(error no scenario $(SCENARIO); right: one of $(sort $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml))); fix: make molecule SCENARIO=default))scripts/engine start && scripts/lab-image && $(BIN)/pytest tests/molecule -k $(SCENARIO)
+
+.PHONY: known-site
+known-site:
+	@$(if $(wildcard $(SITE)/hosts.yml),,$(error $(subst known-site,e2e,$(NO_SITE)))):
 
 .PHONY: e2e
-e2e: setup ## end-to-end tests against the running lab (SITE=inventories/...)
+e2e: known-site setup ## end-to-end tests against the running lab (SITE=inventories/...)
 	@STOWAGE_SITE=$(SITE) $(BIN)/pytest tests/e2e
 
 .PHONY: bench-converge
