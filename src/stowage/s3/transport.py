@@ -29,15 +29,15 @@ def authorities(settings: S3Settings) -> str | bool:
 
     Returns:
         ``False`` for any certificate, which nothing else overrules; else the PEM file: the one that was named, or the
-        system's, or where the system has none that of certifi.
+        system's, or where the system has none the one that boto3 brings.
     """
     if not settings.verify:
         return False
     if settings.ca_bundle:
         return settings.ca_bundle
-    import certifi  # noqa: PLC0415
+    from botocore.httpsession import get_cert_path  # noqa: PLC0415
 
-    return ssl.get_default_verify_paths().cafile or certifi.where()
+    return ssl.get_default_verify_paths().cafile or get_cert_path(True) or True
 
 
 def proxy_of(endpoint: str) -> str | None:
