@@ -10,7 +10,6 @@ import contextlib
 import re
 import secrets
 import socket
-import ssl
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -19,7 +18,7 @@ from urllib.parse import urlsplit
 
 from stowage import errors
 from stowage.s3.connection import S3Settings, checked_endpoint, engine_errors, s3_client
-from stowage.s3.transport import server_clock
+from stowage.s3.transport import server_clock, system_authorities
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -159,7 +158,7 @@ def _fetch(url: str, public: PublicEndpoint, timeout: float) -> _Answer:
             server_hostname=host,
             assert_hostname=host if public.verify else False,
             cert_reqs="CERT_REQUIRED" if public.verify else "CERT_NONE",
-            ca_certs=public.ca_bundle or _system_authorities(),
+            ca_certs=public.ca_bundle or system_authorities(),
         )
     else:
         pool = urllib3.HTTPConnectionPool(address, port, timeout=limits)
@@ -173,12 +172,6 @@ def _fetch(url: str, public: PublicEndpoint, timeout: float) -> _Answer:
     finally:
         pool.close()
     return _Answer(got.status, got.headers, got.data)
-
-
-def _system_authorities() -> str:
-    import certifi  # noqa: PLC0415
-
-    return ssl.get_default_verify_paths().cafile or certifi.where()
 
 
 def _broken_line(error: Exception, where: str, host: str) -> str:

@@ -35,9 +35,14 @@ def authorities(settings: S3Settings) -> str | bool:
         return False
     if settings.ca_bundle:
         return settings.ca_bundle
-    from botocore.httpsession import get_cert_path  # noqa: PLC0415
+    return system_authorities()
 
-    return ssl.get_default_verify_paths().cafile or get_cert_path(True) or True
+
+def system_authorities() -> str:
+    """The PEM file of the authorities that this machine trusts; where it has none, the one that boto3 brings."""
+    from botocore.httpsession import DEFAULT_CA_BUNDLE, get_cert_path  # noqa: PLC0415
+
+    return ssl.get_default_verify_paths().cafile or get_cert_path(True) or str(DEFAULT_CA_BUNDLE)
 
 
 def proxy_of(endpoint: str) -> str | None:
