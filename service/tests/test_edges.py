@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -165,3 +166,20 @@ def test_an_edge_that_is_open_on_purpose_still_refuses_the_operators_requests(
         assert [step.problem for step in strangers([opened], access="open")] == [""]
         assert "upload" in strangers([opened])[0].problem
         assert [step.problem for step in round_trips([opened])] == [""] * 3
+
+
+def first_line(edge: Edge, token: str) -> bytes:
+    """What a client hears that announces a long body, asks whether it may send it, and sends nothing yet."""
+    authority = edge.service_url.removeprefix("http://")
+    host, _, port = authority.rpartition(":")
+    head = f"POST /attachments HTTP/1.1\r\nHost: {authority}\r\nAuthorization: Bearer {token}\r\n"
+    head += "Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 100000000\r\nExpect: 100-continue\r\n\r\n"
+    with socket.create_connection((host, int(port)), timeout=20) as client:
+        client.sendall(head.encode())
+        return client.recv(4096).partition(b"\r\n")[0]
+
+
+def test_behind_caddy_a_body_that_is_refused_is_not_asked_for(closed: Site, tmp_path: Path) -> None:
+    with in_front("caddy", tmp_path, closed.app.edge_port) as edge:
+        assert first_line(edge, "fil_unknown") == b"HTTP/1.1 401 Unauthorized"
+        assert first_line(edge, WRITER) == b"HTTP/1.1 100 Continue"
