@@ -14,7 +14,7 @@ import requests
 from conftest import MakeSite, Site, s3_entry
 from test_archive import begin
 from test_files import post
-from test_sweeps import expire
+from test_sweeps import expire, sweep
 
 from filator import page
 
@@ -64,6 +64,9 @@ def test_the_page_tells_storages_expiry_and_transactions_without_script(page_sit
     post(page_site, b"x", data={"delete_at": "never"})
     expire(page_site, post(page_site, b"late")["uuid"])
     tx = begin(page_site)
+    assert ["s3", "s3", "works", "?", "?"] in read(page_site).rows
+    assert "not counted yet" in requests.get(page_site.url, timeout=20).text
+    assert sweep(page_site, "figures") == {"figures": {"counted": 1}}
     cells = read(page_site)
     assert "script" not in cells.tags
     assert ["s3", "s3", "works", "2", "2.0 KiB"] in cells.rows
@@ -72,6 +75,9 @@ def test_the_page_tells_storages_expiry_and_transactions_without_script(page_sit
     assert (found["overdue"], found["in 3 days"], found["never"]) == ("1", "0", "1")
     assert found["in 1 day"] == "1"
     assert any(row[0].startswith(tx["uuid"][:12]) for row in cells.rows if row)
+    text = requests.get(page_site.url, timeout=20).text
+    assert "Files and bytes as counted" in text
+    assert tx["uuid"][:13] not in text
 
 
 def test_names_from_outside_are_escaped_and_scripts_forbidden(page_site: Site) -> None:
@@ -92,6 +98,8 @@ def test_a_browser_draws_the_page_within_its_width(page_site: Site, size: str, t
         f"--window-size={size}",
         "--virtual-time-budget=2000",
     ]
+    post(page_site, b"x")
+    sweep(page_site, "figures")
     picture = tmp_path / "page.png"
     subprocess.run([*command, f"--screenshot={picture}", page_site.url], check=True, capture_output=True, timeout=90)
     assert picture.stat().st_size > 5000
@@ -123,7 +131,7 @@ def test_last_errors_name_no_file() -> None:
         "storage": "s3",
     }
     report = {"status": "ok", "storages": {}, "database": {"ok": True}, "redis": {"ok": True}}
-    text = page.render(page.Facts(report, [], [], [], [error], None), ZoneInfo("UTC")).decode()
+    text = page.render(page.Facts(report, None, [], [error], None), ZoneInfo("UTC")).decode()
     assert uuid not in text
     assert "/attachments" not in text
     assert "method GET, status 503, storage s3" in text

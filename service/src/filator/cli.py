@@ -109,7 +109,9 @@ def worker(settings: Settings) -> None:
 
 
 @main.command()
-@click.argument("name", type=click.Choice(["expire", "collect", "intents", "archives", "orphans"]), required=False)
+@click.argument(
+    "name", type=click.Choice(["expire", "collect", "intents", "archives", "orphans", "figures"]), required=False
+)
 @click.option("--all-days", is_flag=True, help="orphans: look at every day's keys, not only the last three.")
 @click.option("--force", is_flag=True, help="orphans: queue them even when suspiciously many are found.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

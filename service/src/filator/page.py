@@ -13,25 +13,19 @@ from zoneinfo import ZoneInfo
 
 import asyncpg  # type: ignore[import-untyped]
 
-from filator import __version__, logs
+from filator import __version__, figures, logs
 from filator.archive.rows import ArchiveRows, Transaction
 from filator.database import LOST
 from filator.errors import Unavailable
+from filator.figures import Figures, Line
 from filator.health import Health
 from filator.times import in_zone, now
 
 _TEMPLATE = Path(__file__).parent / "page.html"
-# The page must not become the load it shows: counts are estimates beyond this many seconds.
+# Seconds. The page must not become the load it shows: it reads what the worker has counted, and counts nothing itself.
 _PATIENCE = 5
-BUCKETS = (
-    ("1 hour", timedelta(hours=1)),
-    ("6 hours", timedelta(hours=6)),
-    ("1 day", timedelta(days=1)),
-    ("3 days", timedelta(days=3)),
-    ("1 week", timedelta(days=7)),
-    ("1 month", timedelta(days=30)),
-    ("1 year", timedelta(days=365)),
-)
+# After three rounds that left no new figures the worker seems not to run.
+_STALE = 3 * figures.EVERY
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +34,14 @@ class Facts:
 
     Attributes:
         report: of /readyz.
-        stores: (name, files, bytes).
-        expiry: (label, files, bytes), one bar each.
+        figures: what the worker has counted; None when it has not yet.
         transactions: archive transactions that are not closed.
         errors: last warnings of this worker.
         problem: why the tables are empty.
     """
 
     report: dict[str, Any]
-    stores: list[tuple[str, int, int]]
-    expiry: list[tuple[str, int, int]]
+    figures: Figures | None
     transactions: list[Transaction]
     errors: list[dict[str, Any]]
     problem: str | None
@@ -69,31 +61,12 @@ async def gather(pool: asyncpg.Pool, health: Health, archives: ArchiveRows) -> F
     """Ask the database for the numbers; a database that is away leaves the tables empty, with the reason."""
     _usable, report = await health.report()
     errors = list(logs.RECENT)[::-1]
-    moment = now()
-    ends = [moment + span for _label, span in BUCKETS]
     try:
-        stores = await pool.fetch(
-            "SELECT store, count(*), coalesce(sum(size), 0)::bigint FROM attachments "
-            "WHERE delete_at IS NULL OR delete_at > $1 GROUP BY store ORDER BY store",
-            moment,
-            timeout=_PATIENCE,
-        )
-        slots = await pool.fetch(
-            "SELECT CASE WHEN delete_at IS NULL THEN -2 WHEN delete_at <= $1 THEN -1 "
-            "ELSE width_bucket(delete_at, $2::timestamptz[]) END AS slot, count(*), coalesce(sum(size), 0)::bigint "
-            "FROM attachments GROUP BY slot",
-            moment,
-            ends,
-            timeout=_PATIENCE,
-        )
+        found = await figures.read(pool, patience=_PATIENCE)
         transactions = await archives.open_ones()
     except (asyncpg.PostgresError, Unavailable, *LOST) as exc:
-        return Facts(report, [], [], [], errors, f"The database does not answer ({type(exc).__name__}).")
-    counts = {slot: (files, size) for slot, files, size in slots}
-    labels = [(-1, "overdue"), *((index, f"in {label}") for index, (label, _span) in enumerate(BUCKETS))]
-    labels += [(len(BUCKETS), "later"), (-2, "never")]
-    expiry = [(label, *counts.get(slot, (0, 0))) for slot, label in labels]
-    return Facts(report, [tuple(row) for row in stores], expiry, transactions, errors, None)
+        return Facts(report, None, [], errors, f"The database does not answer ({type(exc).__name__}).")
+    return Facts(report, found, transactions, errors, None)
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[object]], empty: str) -> str:
@@ -110,7 +83,7 @@ def _state(part: dict[str, Any]) -> str:
     return f'<span class="bad">{html.escape(str(part["reason"]))}</span>'
 
 
-def _chart(expiry: list[tuple[str, int, int]]) -> str:
+def _chart(expiry: list[Line]) -> str:
     most = max((files for _label, files, _size in expiry), default=0)
     if not most:
         return "<p>No files.</p>"
@@ -128,22 +101,45 @@ def _chart(expiry: list[tuple[str, int, int]]) -> str:
     )
 
 
+def _age(span: timedelta) -> str:
+    """Write how long ago something was, in its largest unit."""
+    # The clock of another host may be ahead.
+    seconds = max(0, int(span.total_seconds()))
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1)):
+        if seconds >= length:
+            number = seconds // length
+            return f"{number} {unit}{'' if number == 1 else 's'} ago"
+    return "just now"
+
+
+def _counted(found: Figures | None, moment: datetime, zone: ZoneInfo) -> str:
+    rhythm = f"the worker counts every {figures.EVERY.seconds // 60} minutes"
+    if found is None:
+        return f"<p>Files and bytes are not counted yet; {rhythm}.</p>"
+    age = moment - found.counted_at
+    text = f"Files and bytes as counted {_age(age)}, at {_stamp(found.counted_at, zone)}"
+    if age > _STALE:
+        return f'<p class="bad">{text}: {rhythm}, so it does not run or does not get on.</p>'
+    return f"<p>{text}.</p>"
+
+
 def render(facts: Facts, zone: ZoneInfo) -> bytes:
     """Write the page."""
-    known = {name: (files, size) for name, files, size in facts.stores}
+    stores = facts.figures.stores if facts.figures else []
+    known = {name: (str(files), human(size)) for name, files, size in stores}
+    none = ("0", human(0)) if facts.figures else ("?", "?")
     storages = [
         (
             html.escape(name),
             part["type"] + (", read only" if part["readonly"] else ""),
             _state(part),
-            known.get(name, (0, 0))[0],
-            human(known.get(name, (0, 0))[1]),
+            *known.get(name, none),
         )
         for name, part in facts.report["storages"].items()
     ]
     storages += [
-        (html.escape(name), "not configured", '<span class="bad">unreachable</span>', files, human(size))
-        for name, files, size in facts.stores
+        (html.escape(name), "not configured", '<span class="bad">unreachable</span>', *counts)
+        for name, counts in known.items()
         if name not in facts.report["storages"]
     ]
     services = [(name, _state(facts.report[key])) for key, name in (("database", "PostgreSQL"), ("redis", "Redis"))]
@@ -170,7 +166,8 @@ def render(facts: Facts, zone: ZoneInfo) -> bytes:
         problem=f'<p class="bad">{html.escape(facts.problem)}</p>' if facts.problem else "",
         services=_table(("service", "state"), services, ""),
         storages=_table(("storage", "type", "state", "files", "bytes"), storages, ""),
-        chart=_chart(facts.expiry),
+        counted="" if facts.problem else _counted(facts.figures, now(), zone),
+        chart=_chart(facts.figures.expiry) if facts.figures else "",
         transactions=_table(("transaction", "files before", "state", "opened"), transactions, "None is open."),
         errors=_table(("time (UTC)", "what", "details"), errors, "None since this worker started."),
         version=__version__,

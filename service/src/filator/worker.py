@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 from saq import CronJob, Worker
 from saq.queue.redis import RedisQueue
 
+from filator import figures
 from filator.archive.rows import ArchiveRows
 from filator.database import Rows, open_pool
 from filator.settings import Settings
@@ -33,6 +34,7 @@ _SCHEDULE = {
     "collect": "* * * * *",
     "intents": "*/10 * * * *",
     "archives": "*/10 * * * *",
+    "figures": f"*/{figures.EVERY.seconds // 60} * * * *",
     "orphans": "17 3 * * *",
     # Once a week every day's keys: a copy made in the store itself may lie above an old file's version (prune!).
     "all_orphans": "47 3 * * 0",
@@ -61,8 +63,10 @@ async def sweeper(settings: Settings, *, name: str) -> AsyncIterator[dict[str, S
             "intents": work.intents,
             "archives": archives.resume,
             "orphans": work.orphans,
-            # Last: it removes what the others found.
+            # It removes what the others found.
             "collect": work.collect,
+            # Last: it counts what they left.
+            "figures": partial(figures.count, pool),
         }
     finally:
         await registry.close()
@@ -83,7 +87,8 @@ def _job(name: str) -> Callable[..., Awaitable[dict[str, int]]]:
             done = await ctx["sweeps"][name]()
         finally:
             beating.cancel()
-        if any(done.values()):
+        # That the figures were counted says the page.
+        if any(done.values()) and name != "figures":
             log.info("sweep", sweep=name, **done)
         return dict(done)
 

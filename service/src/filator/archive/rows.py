@@ -174,7 +174,9 @@ class ArchiveRows:
         """List transactions that are not closed, oldest first."""
         async with self._rows.connection() as connection:
             rows = await connection.fetch(
-                "SELECT it.*, EXISTS (SELECT 1 FROM archive_downloads d "
+                # Not the whole of ctx: one whose rows are being deleted may name a thousand files.
+                "SELECT uuid, before, state, jsonb_build_object('date', ctx -> 'date') AS ctx, commit, created_at, "
+                "updated_at, EXISTS (SELECT 1 FROM archive_downloads d "
                 "WHERE d.archive_uuid = it.uuid AND d.notes IS NOT NULL) AS downloaded "
                 "FROM archive_txs it WHERE state <> 'committed' ORDER BY created_at LIMIT $1",
                 limit,
