@@ -24,7 +24,7 @@ def _need_servers() -> None:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[servers.Postgres]:
     _need_servers()
-    with servers.running(servers.Postgres()) as server:
+    with servers.running(servers.Postgres(fsync=False)) as server:
         yield server
 
 
@@ -134,6 +134,9 @@ def make_site(
         return site
 
     yield make
+    # All are told before the first is waited for: each takes a second or two, and there are many.
+    for site in sites:
+        site.app.tell_to_stop()
     for site in sites:
         site.app.close()
 

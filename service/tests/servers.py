@@ -77,6 +77,11 @@ class Process:
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True, **options)
 
+    def tell_to_stop(self) -> None:
+        """SIGTERM, without waiting for the end."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+
     def stop(self, sig: int = signal.SIGTERM, seconds: float = 30) -> int:
         assert self.process is not None
         if self.process.poll() is None:
@@ -96,9 +101,15 @@ class Process:
 
 
 class Postgres(Process):
-    """A cluster of its own; refuses to run as root, so it then runs as `postgres`."""
+    """A cluster of its own; refuses to run as root, so it then runs as `postgres`.
 
-    def __init__(self) -> None:
+    Args:
+        fsync: whether it waits for the disk. Only a crash of the machine could tell, so tests of what dies and comes
+            back prove the same without; measurements need it.
+    """
+
+    def __init__(self, *, fsync: bool = True) -> None:
+        self.fsync = fsync
         self.home = Path(tempfile.mkdtemp(prefix="filator-pg-"))
         super().__init__(self.home / "log")
         self.port = free_port()
@@ -110,7 +121,8 @@ class Postgres(Process):
             self.log.chmod(0o666)
         assert POSTGRES_BIN is not None
         subprocess.run(
-            [POSTGRES_BIN / "initdb", "-D", self.home / "data", "-U", "filator", "-A", "trust", "-E", "UTF8"],
+            [POSTGRES_BIN / "initdb", "-D", self.home / "data", "-U", "filator", "-A", "trust", "-E", "UTF8"]
+            + ([] if fsync else ["--no-sync"]),
             check=True,
             capture_output=True,
             cwd="/",
@@ -120,6 +132,7 @@ class Postgres(Process):
     def start(self) -> None:
         assert POSTGRES_BIN is not None
         options = ["-c", f"unix_socket_directories={self.home}", "-c", "listen_addresses=127.0.0.1"]
+        options += ["-c", f"fsync={'on' if self.fsync else 'off'}"]
         self.spawn(
             [str(POSTGRES_BIN / "postgres"), "-D", str(self.home / "data"), "-p", str(self.port), *options],
             cwd="/",
@@ -135,7 +148,8 @@ class Postgres(Process):
         return f"postgresql://filator:x@127.0.0.1:{self.port}/{name}"
 
     def close(self) -> None:
-        self.stop(signal.SIGINT)
+        # At once: the checkpoint of an orderly stop would write what is removed in the next line.
+        self.stop(signal.SIGQUIT)
         shutil.rmtree(self.home, ignore_errors=True)
 
 
