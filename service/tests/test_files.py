@@ -355,12 +355,18 @@ def test_redirect_is_signed_for_the_edge_that_was_asked(s3_site: Site) -> None:
     [
         ("https://s3.north.example.org", "s3.north.example.org"),
         ("https://198.51.100.7:9443", "198.51.100.7:9443"),
+        ("https://S3.North.example.org/", "s3.north.example.org"),
+        ("https://evil.example", "files.example.org:9000"),
+        ("https://s3.north.example.org.evil.example", "files.example.org:9000"),
         ("nonsense", "files.example.org:9000"),
         ("https://me:geheim@s3.example.org", "files.example.org:9000"),
     ],
 )
 def test_redirect_is_signed_for_the_endpoint_that_the_edge_names(make_site, said, host) -> None:
-    site = make_site(FILATOR_PUBLIC_ENDPOINT_HEADER="X-Stowage-S3-Endpoint")
+    site = make_site(
+        FILATOR_PUBLIC_ENDPOINT_HEADER="X-Stowage-S3-Endpoint",
+        FILATOR_EDGE_ENDPOINTS='["https://s3.north.example.org", "https://198.51.100.7:9443"]',
+    )
     url = f"{site.url}/attachments/{post(site, b'x')['uuid']}"
     answer = requests.get(
         url, params={"redirect": 1}, headers={"X-Stowage-S3-Endpoint": said}, timeout=10, allow_redirects=False
@@ -378,6 +384,12 @@ def test_a_header_about_endpoints_is_not_believed_unless_the_service_is_told_to(
         allow_redirects=False,
     )
     assert urlsplit(answer.headers["location"]).netloc == "files.example.org:9000"
+
+
+def test_a_host_that_looks_like_an_endpoint_is_not_signed_for(s3_site: Site) -> None:
+    url = f"{s3_site.url}/attachments/{post(s3_site, b'x')['uuid']}?redirect=1"
+    answer = requests.get(url, headers={"Host": "https://evil.example"}, timeout=10, allow_redirects=False)
+    assert "evil.example" not in answer.headers.get("location", "")
 
 
 def test_redirect_without_a_public_endpoint_gives_the_bytes(make_site) -> None:

@@ -204,7 +204,9 @@ class Service:
     def _asked(self, scope: Scope) -> str:
         """What a link is signed for: the endpoint that the edge names, where edges do, else that of the Host asked."""
         name = self.settings.public_endpoint_header
-        return (header(scope, name.lower().encode()) if name else None) or header(scope, b"host") or ""
+        named = header(scope, name.lower().encode()) if name else None
+        known = self.settings.signable_endpoint(named) if named else None
+        return known or header(scope, b"host") or ""
 
     async def _redirect(self, uuid: str, scope: Scope, send: Send) -> bool:
         item = await self.downloader.find(uuid)

@@ -266,6 +266,7 @@ class Settings(BaseModel):
     tokens_file: Path | None = None
     public_endpoints: dict[str, str] = Field(default_factory=dict)
     public_endpoint_header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]*$")] = ""
+    edge_endpoints: Annotated[tuple[str, ...], Field(description="the values that are believed in that header")] = ()
     edge_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]*$")] = ""
     presign_seconds: Annotated[int, Field(ge=1, le=604800)] = 3600
     database_pool: Annotated[int, Field(ge=3, le=200, description="connections of one worker")] = 10
@@ -313,6 +314,22 @@ class Settings(BaseModel):
     @classmethod
     def _endpoints(cls, value: dict[str, str]) -> dict[str, str]:
         return {authority.lower(): _check_url(url) for authority, url in value.items()}
+
+    @field_validator("edge_endpoints")
+    @classmethod
+    def _edges(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_check_url(url) for url in value)
+
+    @cached_property
+    def signable_endpoints(self) -> frozenset[str]:
+        """Every endpoint that a link may be signed for; who asks can choose among them, never add one."""
+        own = (storage.public_endpoint for storage in self.storages if isinstance(storage, S3Storage))
+        return frozenset(filter(None, (*self.edge_endpoints, *self.public_endpoints.values(), *own)))
+
+    def signable_endpoint(self, named: str) -> str | None:
+        """Return the endpoint that an edge names in its header, or None for one that nobody has configured."""
+        wanted = named.strip().rstrip("/").lower()
+        return next((endpoint for endpoint in self.signable_endpoints if endpoint.lower() == wanted), None)
 
     @property
     def user_agent(self) -> str:
@@ -391,6 +408,19 @@ def _public_endpoints(text: str) -> object:
     return value
 
 
+def _edge_endpoints(text: str) -> object:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, list) or not all(isinstance(url, str) for url in value):
+        raise ConfigError('FILATOR_EDGE_ENDPOINTS: must be a JSON array such as ["https://s3.example.org"]')
+    return value
+
+
+_JSON_SETTINGS = {"FILATOR_PUBLIC_ENDPOINTS": _public_endpoints, "FILATOR_EDGE_ENDPOINTS": _edge_endpoints}
+
+
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Read and check every setting without connecting anywhere.
 
@@ -415,7 +445,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
             raise ConfigError(f"{variable}: is not a setting of filator{hint}")
         # An empty value in an EnvironmentFile means "not set".
         if text != "":
-            values[known[variable]] = _public_endpoints(text) if variable == "FILATOR_PUBLIC_ENDPOINTS" else text
+            values[known[variable]] = _JSON_SETTINGS[variable](text) if variable in _JSON_SETTINGS else text
     if "STORAGES_CONFIGURATIONS" not in env:
         raise ConfigError('STORAGES_CONFIGURATIONS: is missing; the smallest one is [{"name": "db", "type": "db"}]')
     values["storages"] = parse_storages(env["STORAGES_CONFIGURATIONS"])

@@ -37,6 +37,7 @@ class Registry:
                             conf,
                             zone=settings.timezone,
                             public=settings.public_endpoints,
+                            endpoints=settings.signable_endpoints,
                             limit=settings.max_body_bytes,
                             agent=settings.user_agent,
                         )

@@ -36,8 +36,6 @@ HASHED_BYTES = 96 << 10
 # S3 takes 10,000 parts; a few are left for the rounding of an unknown length.
 MOST_PARTS = 9_900
 IDLE_CONNECTIONS = 32
-MAX_SIGNERS = 256
-"""Clients kept for signing, one per public endpoint."""
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}$")
 _T = TypeVar("_T")
 Checksum = Literal["sha256", "crc64nvme"]
@@ -53,11 +51,6 @@ def part_size(size: int | None, limit: int) -> int:
     expected = limit if size is None else size
     needed = -(-expected // MOST_PARTS)
     return max(PART_BYTES, -(-needed // MIB) * MIB)
-
-
-def _is_url(text: str) -> bool:
-    parts = urlsplit(text)
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.path in ("", "/") and "@" not in text
 
 
 def out_of_reach(conf: S3Storage) -> bool:
@@ -89,18 +82,27 @@ class S3Store(ExternalStore):
     read_cost = 2 * MIB
 
     def __init__(
-        self, conf: S3Storage, *, zone: ZoneInfo, public: dict[str, str], limit: int, agent: str = "filator"
+        self,
+        conf: S3Storage,
+        *,
+        zone: ZoneInfo,
+        public: dict[str, str],
+        limit: int,
+        endpoints: frozenset[str] = frozenset(),
+        agent: str = "filator",
     ) -> None:
         super().__init__(conf.name, readonly=conf.readonly)
         self.conf = conf
         self.late_prefix = "unused" if conf.use_dynamic_buckets else "copied"
         self._zone = zone
         self._public = public
+        self._endpoints = endpoints
         self._limit = limit
         self._agent = agent
         self._stores: dict[tuple[str, Checksum], Obstore] = {}
         self._ready: dict[str, bool] = {}
         self._locks: dict[str, asyncio.Lock] = {}
+        # A client costs 12 MiB. There is one for each configured endpoint; no request can add another.
         self._signers: dict[str, Any] = {}
         self._control: Any = None
         self.checksum: Checksum = "sha256" if conf.checksum == "auto" else conf.checksum
@@ -521,11 +523,12 @@ class S3Store(ExternalStore):
 
     def presign(self, pointer: Pointer, *, authority: str, seconds: int, filename: str, mime_type: str) -> str | None:
         """Sign for the public endpoint of the edge that was asked; the host must never be changed afterwards."""
-        endpoint = authority if _is_url(authority) else self._public.get(authority.lower(), self.conf.public_endpoint)
+        if authority in self._endpoints:
+            endpoint: str | None = authority
+        else:
+            endpoint = self._public.get(authority.lower(), self.conf.public_endpoint)
         if endpoint is None:
             return None
-        if len(self._signers) >= MAX_SIGNERS:
-            self._signers.clear()
         signer = self._signers.get(endpoint)
         if signer is None:
             signer = self._signers[endpoint] = self._client(endpoint, retries=0)
