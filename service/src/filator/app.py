@@ -25,7 +25,7 @@ from filator.database import Rows, open_pool
 from filator.doors import ALIVE, ARCHIVE, DELETE, DESCRIBE, READ, STATUS, WATCH, WRITE, Doors, Need
 from filator.download import Downloader
 from filator.errors import Conflict, NotFound, StorageError, TooLarge, Unprocessable
-from filator.form import FORM_OVERHEAD, FormReader
+from filator.form import FORM_OVERHEAD, FormReader, check_query
 from filator.gateway import App, Client, Gateway, Receive, Scope, Send, send_json
 from filator.health import Health
 from filator.intake import Request
@@ -182,7 +182,9 @@ class Service:
         length = content_length(scope, self.settings.max_body_bytes)
         # A POST makes a uuid of its own: there is nothing that a condition could be about.
         condition = condition_of(scope) if uuid is not None else ANYTHING
-        request = Request(uuid, scope["headers"], query(scope), length, condition, scope["filator.token"])
+        parameters = query(scope)
+        check_query(parameters)
+        request = Request(uuid, scope["headers"], parameters, length, condition, scope["filator.token"])
         form = FormReader(receive, header(scope, b"content-type") or "", length, self.settings)
         item, created = await self.uploader.take(request, form)
         await send_json(send, 201 if created else 200, item.describe(self.settings.timezone))

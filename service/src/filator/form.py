@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 from multipart import (  # type: ignore[import-untyped]
@@ -15,6 +16,7 @@ from multipart import (  # type: ignore[import-untyped]
     parse_options_header,
 )
 
+from filator.dispositions import file_name
 from filator.errors import BadRequest, ClientGone, RequestTimeout, TooLarge, Unprocessable
 from filator.settings import Settings
 
@@ -24,7 +26,12 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 FORM_OVERHEAD = 1 << 20
 MAX_SEGMENTS = 256
 MAX_FIELD_BYTES = 16384
+# .NET sends a name of 255 characters twice, in both encoded forms.
+MAX_HEADER_BYTES = 16384
+PARAMETERS = ("delete_at", "store_prefix", "expected_sha256")
+"""What may stand in the address of an upload, or as a field of its form."""
 _METADATA = re.compile(r"metadata\[(.+)\]", re.IGNORECASE | re.DOTALL)
+_METADATA_HEADER = re.compile(rb"x[-_]metadata(?:[-_](.*))?", re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
 _KEY = re.compile(r"[^\x00-\x1f\x7f\[\]]{1,128}")
 _RATE_AFTER = 60.0
@@ -34,6 +41,33 @@ def clean_filename(name: str | None) -> str:
     """Reduce what the client called the file to a plain name of at most 255 characters; `file` when nothing is left."""
     text = _CONTROL.sub("", (name or "").replace("\\", "/").rpartition("/")[2]).strip()
     return text[:255] if text not in ("", ".", "..") else "file"
+
+
+def unknown(kind: str, name: str) -> Unprocessable:
+    """Say which name was probably meant; what is dropped in silence is found missing much later.
+
+    Args:
+        kind: what carries the name, such as "field".
+        name: as it was sent.
+    """
+    shown = ascii(name[:60])[1:-1] or "(empty)"
+    lower = name.lower()
+    if lower.startswith(("metadata", "x-metadata", "x_metadata", "meta")):
+        return Unprocessable(f"The {kind} {shown} is not known; metadata is a field metadata[KEY] for each value")
+    near = difflib.get_close_matches(lower, ("body", *PARAMETERS), 1, 0.5)
+    hint = f"; did you mean {near[0]}?" if near else f"; known are body, metadata[KEY], {', '.join(PARAMETERS)}"
+    return Unprocessable(f"The {kind} {shown} is not known{hint}")
+
+
+def check_query(query: Iterable[str]) -> None:
+    """Refuse what an upload's address says and nobody reads.
+
+    Raises:
+        Unprocessable: a parameter that is not known.
+    """
+    for name in query:
+        if name not in PARAMETERS:
+            raise unknown("parameter", name)
 
 
 def boundary_of(content_type: str) -> str:
@@ -77,9 +111,15 @@ class FormReader:
         self.declared: str | None = None
         self.size = 0
         try:
-            self._parser = PushMultipartParser(boundary_of(content_type), max_segment_count=MAX_SEGMENTS)
+            # Latin-1 keeps each byte, so that names can be read here in whatever form they come.
+            self._parser = PushMultipartParser(
+                boundary_of(content_type),
+                max_segment_count=MAX_SEGMENTS,
+                max_header_size=MAX_HEADER_BYTES,
+                header_charset="latin-1",
+            )
         except MultipartError as exc:
-            raise BadRequest(f"The boundary of the form cannot be used: {exc}") from exc
+            raise BadRequest(f"The boundary of the form cannot be used: {exc.args[0]}") from exc
 
     def stop(self) -> None:
         """End the upload from outside: the source raises, as a client that went silent would make it."""
@@ -138,12 +178,20 @@ class FormReader:
 
     def _begin(self, segment: MultipartSegment) -> str | None:
         """Return the field's name, or None for the file itself."""
-        name = segment.name or ""
+        try:
+            name = (segment.name or "").encode("latin-1").decode("utf-8")
+        except UnicodeDecodeError:
+            raise BadRequest("The name of a field is not UTF-8; send the form in UTF-8") from None
         if name != "body":
+            if name not in (*PARAMETERS, "_charset_") and not _METADATA.fullmatch(name):
+                raise unknown("field", name)
             return name
         if self.filename is not None:
             raise Unprocessable("The field body was sent twice; send one file a request")
-        self.filename = clean_filename(segment.filename)
+        filename = file_name(segment.header("Content-Disposition"), segment.filename)
+        if filename == "":
+            raise Unprocessable("The field body holds no file: its file name is empty; with curl: -F body=@FILE")
+        self.filename = clean_filename(filename)
         self.declared = segment.content_type
         return None
 
@@ -153,10 +201,10 @@ class FormReader:
         except UnicodeDecodeError:
             raise Unprocessable(f"The field {name[:60]!r} is not UTF-8") from None
         match = _METADATA.fullmatch(name)
-        if match:
-            self.metadata[match[1].lower()] = text
-        else:
-            self.fields[name] = text
+        target, key = (self.metadata, match[1].lower()) if match else (self.fields, name)
+        if key in target:
+            raise Unprocessable(f"The field {name[:60]!r} was sent twice; send it once")
+        target[key] = text
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the file's bytes; ends only after the last boundary was seen and the body is complete.
@@ -198,21 +246,31 @@ class FormReader:
             # The parser alone notices a body that was cut at a chunk's border.
             parser.close()
         except MultipartError as exc:
-            raise BadRequest(f"The multipart body is broken: {exc}") from exc
+            raise BadRequest(f"The multipart body is broken: {exc.args[0]}") from exc
         if self.filename is None:
             raise Unprocessable("The field body is missing; with curl: -F body=@FILE")
 
 
 def header_metadata(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Collect `X-METADATA-<KEY>` and `X_METADATA_<KEY>`; keys lower case, values UTF-8 or else Latin-1."""
+    """Collect `X-METADATA-<KEY>`, with `_` for either `-` as well; keys lower case, values UTF-8 or else Latin-1.
+
+    Raises:
+        Unprocessable: such a header without a key, or twice with one.
+    """
     found: dict[str, str] = {}
     for name, value in headers:
-        if name.startswith((b"x-metadata-", b"x_metadata_")):
+        match = _METADATA_HEADER.fullmatch(name)
+        if match:
+            if not match[1]:
+                raise Unprocessable("A header X-METADATA needs a key: X-METADATA-<KEY>, one header for each value")
             try:
                 text = value.decode("utf-8")
             except UnicodeDecodeError:
                 text = value.decode("latin-1")
-            found[name[11:].decode("latin-1").lower()] = text
+            key = match[1].decode("latin-1").lower()
+            if key in found:
+                raise Unprocessable(f"The header X-METADATA-{ascii(key[:60])[1:-1]} was sent twice; send it once")
+            found[key] = text
     return found
 
 
