@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from filator.settings import load_settings
-from pages import BLOCKS
+from page_blocks import BLOCKS
 
 
 def test_the_service_takes_the_example_of_its_page() -> None:

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from pages import BLOCKS
+from page_blocks import BLOCKS
 
 QUERIES = [block for block in BLOCKS if block.page == "docs/trace.md" and block.text.startswith("jq ")]
 

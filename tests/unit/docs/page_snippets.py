@@ -13,7 +13,7 @@ import ansible.module_utils
 import yaml
 from ansible.module_utils import basic
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from pages import ROOT, Block
+from page_blocks import ROOT, Block
 
 from stowage.site.fit import misfit
 from stowage.site.names import known_names, load_mapping, role_options

@@ -16,8 +16,8 @@ from ansible.cli.doc import DocCLI
 from ansible.cli.playbook import PlaybookCLI
 from ansible.cli.vault import VaultCLI
 from filator.cli import main as filator
-from pages import ROOT, Block
-from snippets import check_options
+from page_blocks import ROOT, Block
+from page_snippets import check_options
 
 from stowage.cli import main as stowage
 
@@ -28,7 +28,8 @@ SETTINGS = set(re.findall(r"^(\w+) \?=", MAKEFILE, flags=re.MULTILINE)) | set(
 )
 # Of the system; what they do is theirs to say.
 TOOLS = frozenset(
-    "cp ln rm mkdir grep sed awk tr cat head tail sha256sum tee cmp set export . sh sort uniq journalctl git".split()
+    {"cp", "ln", "rm", "mkdir", "git", "set", "export", ".", "sh", "journalctl"}
+    | {"grep", "sed", "awk", "tr", "cat", "head", "tail", "sort", "uniq", "cmp", "tee", "sha256sum"}
 )
 # Programs whose lines other tests run as they are written, or the test of this folder does.
 RUN_ELSEWHERE = {

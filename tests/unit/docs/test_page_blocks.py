@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-from commands import RUN_ELSEWHERE, WrongLineError, check_shell, commands_of, is_shell
-from pages import BLOCKS, ROOT, Block, blocks_of
-from snippets import WrongSnippetError, check_snippet
+from page_blocks import BLOCKS, ROOT, Block, blocks_of
+from page_commands import RUN_ELSEWHERE, WrongLineError, check_shell, commands_of, is_shell
+from page_snippets import WrongSnippetError, check_snippet
 
 CHECKED = [block for block in BLOCKS if not block.reason]
 
