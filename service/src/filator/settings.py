@@ -36,10 +36,10 @@ LONGEST_LIFETIME = 1000 * 365 * 86400
 LEAST_UPLOAD_BYTES = 36 * MIB
 LEAST_DOWNLOAD_BYTES = 8 * MIB
 # Bucket names: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_BUCKET = re.compile(r"^(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
 # A dynamic bucket is `<prefix>-YYYY-MM-DD`: 11 characters must remain of 63.
-_BUCKET_PREFIX = re.compile(r"[a-z0-9][a-z0-9-]{0,51}")
-_KEY_PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
+_BUCKET_PREFIX = re.compile(r"^[a-z0-9][a-z0-9-]{0,51}$")
+_KEY_PREFIX = re.compile(r"^(?!.{201})[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$")
 
 
 def _split_url(value: str) -> SplitResult:
@@ -78,7 +78,15 @@ def _check_file(value: Path | None, fault: str) -> Path | None:
 
 def valid_key_prefix(value: str) -> bool:
     """Say whether `value` may stand before the date in an object key (at most 200 characters, no `..`, no `//`)."""
-    return len(value) <= 200 and _KEY_PREFIX.fullmatch(value) is not None
+    return _KEY_PREFIX.fullmatch(value) is not None
+
+
+# What `_names` below checks, in the words of JSON Schema.
+_NAMES_SCHEMA: dict[str, Any] = {
+    "if": {"properties": {"use_dynamic_buckets": {"const": True}}, "required": ["use_dynamic_buckets"]},
+    "then": {"required": ["prefix"], "properties": {"prefix": {"pattern": _BUCKET_PREFIX.pattern}}},
+    "else": {"required": ["bucket"], "properties": {"prefix": {"pattern": f"^$|{_KEY_PREFIX.pattern}"}}},
+}
 
 
 class _Storage(BaseModel):
@@ -97,7 +105,7 @@ class LocalStorage(_Storage):
     """Bytes in a directory of this host, for development and first boot."""
 
     type: Literal["local"]
-    path: Annotated[Path, Field(strict=False)]
+    path: Annotated[Path, Field(strict=False, json_schema_extra={"pattern": "^/"})]
 
     @field_validator("path")
     @classmethod
@@ -110,12 +118,13 @@ class LocalStorage(_Storage):
 class S3Storage(_Storage):
     """Bytes in an S3-compatible store. Fields and defaults: docs/contract.md 1."""
 
+    model_config = ConfigDict(json_schema_extra=_NAMES_SCHEMA)
     type: Literal["s3"]
     endpoint: str
     access_key: Annotated[str, Field(min_length=1)]
-    secret_key: SecretStr
+    secret_key: Annotated[SecretStr, Field(min_length=1)]
     use_dynamic_buckets: bool = False
-    bucket: str | None = None
+    bucket: Annotated[str | None, Field(json_schema_extra={"pattern": _BUCKET.pattern})] = None
     prefix: str = ""
     region: str = "region"
     open_timeout: Annotated[float, Field(gt=0, le=3600)] = 5
@@ -124,7 +133,7 @@ class S3Storage(_Storage):
     retry_limit: Annotated[int, Field(ge=0, le=100)] = 3
     public_endpoint: str | None = None
     versioning: bool = True
-    ca_bundle: Annotated[Path | None, Field(strict=False)] = None
+    ca_bundle: Annotated[Path | None, Field(strict=False, json_schema_extra={"minLength": 1})] = None
     addressing_style: Literal["path", "virtual"] = "path"
     checksum: Literal["auto", "sha256", "crc64nvme"] = "auto"
 
@@ -149,13 +158,18 @@ class S3Storage(_Storage):
             raise ValueError("field bucket: is required when use_dynamic_buckets is false")
         elif self.prefix and not valid_key_prefix(self.prefix):
             raise ValueError("field prefix: may hold letters, digits, '.', '_', '-' and '/' between words")
-        if self.bucket is not None and (not _BUCKET.fullmatch(self.bucket) or ".." in self.bucket):
+        if self.bucket is not None and not _BUCKET.fullmatch(self.bucket):
             raise ValueError("field bucket: is no bucket name (3 to 63 of a-z, 0-9, '-' and single '.')")
         return self
 
 
 Storage = DbStorage | LocalStorage | S3Storage
 _TYPES: dict[str, type[_Storage]] = {"db": DbStorage, "s3": S3Storage, "local": LocalStorage}
+
+
+def storages_schema() -> dict[str, Any]:
+    """Describe an entry of STORAGES_CONFIGURATIONS by its type, as JSON Schema, for checks before anything runs."""
+    return {kind: model.model_json_schema() for kind, model in _TYPES.items()}
 
 
 def _reason(error: Mapping[str, Any]) -> str:

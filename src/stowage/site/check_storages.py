@@ -1,9 +1,11 @@
-"""Checks on the storages of the file service, by the same table as the service (docs: the HTTP contract, storages)."""
+"""Checks on the storages of the file service, by the schema that the service's models write."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping
+from importlib import resources
 from typing import Any
 
 from stowage.site.model import Problem, Rules, Site
@@ -11,39 +13,18 @@ from stowage.site.names import nearest
 from stowage.site.urls import endpoint_fault
 
 VARIABLE = "filator_storages"
-_COMMON: dict[str, type | tuple[type, ...]] = {"name": str, "type": str, "readonly": bool}
-_S3: dict[str, type | tuple[type, ...]] = {
-    "endpoint": str,
-    "access_key": str,
-    "secret_key": str,
-    "use_dynamic_buckets": bool,
-    "bucket": str,
-    "prefix": str,
-    "region": str,
-    "open_timeout": (int, float),
-    "read_timeout": (int, float),
-    "ssl_verify_peer": bool,
-    "retry_limit": int,
-    "public_endpoint": str,
-    "versioning": bool,
-    "ca_bundle": str,
-    "addressing_style": str,
-    "checksum": str,
+SCHEMA: dict[str, dict[str, Any]] = json.loads(
+    resources.files("stowage.site").joinpath("storages.schema.json").read_text(encoding="utf-8")
+)
+"""Each type of storage as JSON Schema. The service's models write it (scripts/storages-schema)."""
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "string": str,
+    "boolean": bool,
+    "integer": int,
+    "number": (int, float),
+    "null": type(None),
 }
-_FIELDS: dict[str, dict[str, type | tuple[type, ...]]] = {
-    "db": _COMMON,
-    "s3": _COMMON | _S3,
-    "local": _COMMON | {"path": str},
-}
-_CHOICES = {"addressing_style": ("path", "virtual"), "checksum": ("sha256", "crc64nvme")}
-_MAY_BE_NULL = ("bucket", "public_endpoint", "ca_bundle")
-_REQUIRED = {"db": (), "s3": ("endpoint", "access_key", "secret_key"), "local": ("path",)}
-_WORDS: dict[type | tuple[type, ...], str] = {
-    str: "text",
-    bool: "true or false",
-    int: "a whole number",
-    (int, float): "a number of seconds",
-}
+_WORDS = {"string": "text", "boolean": "true or false", "integer": "a whole number", "number": "a number of seconds"}
 
 
 def storages_faults(value: Any, told: Collection[Any] = ()) -> list[tuple[str, str]]:
@@ -86,33 +67,68 @@ def _entry_faults(number: int, entry: Mapping[Any, Any], told: Collection[Any]) 
     if not isinstance(entry.get("name"), str) or not entry["name"]:
         faults.append((f"{at} name: missing", "text that never changes, it is recorded with each file"))
     kind = entry.get("type")
-    if kind not in _FIELDS:
+    if not isinstance(kind, str) or kind not in SCHEMA:
         return [*faults, (f'{at} type: "{kind}" is unknown', "db, s3 or local")]
     if kind == "db" and entry.get("name") not in (None, "db"):
         faults.append((f'{at} name: "{entry["name"]}" with type db', "db, the only name allowed for that type"))
     if kind != "db" and entry.get("name") == "db":
         faults.append((f"{at} name: db with type {kind}", "another name, db belongs to the type db"))
-    fields = _FIELDS[kind]
+    required, fields = _rules(SCHEMA[kind], entry)
     for field, value in entry.items():
         if field not in fields:
             guess = nearest(str(field), fields)
             right = f"{guess} (nearest), or " if guess else ""
             faults.append((f"{at} {field}: unknown for type {kind}", f"{right}one of {', '.join(fields)}"))
-        elif value is None and field in _MAY_BE_NULL:
+        elif field in required and value in (None, ""):
             continue
-        elif not _is(value, fields[field]):
-            faults.append((f"{at} {field}: {type(value).__name__}", _WORDS[fields[field]]))
-        elif field in _CHOICES and value not in _CHOICES[field]:
-            faults.append((f'{at} {field}: "{value}" is unknown', " or ".join(_CHOICES[field])))
-        elif not field.endswith("endpoint") or value in told or not (value or field == "endpoint"):
+        elif fault := _value_fault(fields[field], value):
+            faults.append((f"{at} {field}: {fault[0]}", fault[1]))
+        elif not field.endswith("endpoint") or value is None or value in told:
             continue
-        elif fault := endpoint_fault(value):
-            faults.append((f"{at} {field}: {fault}", "http://host:port or https://host"))
-    required = _REQUIRED[kind]
-    if kind == "s3":
-        required += ("prefix",) if entry.get("use_dynamic_buckets") is True else ("bucket",)
-    faults += [(f"{at} {field}: missing", f"needed for type {kind}") for field in required if not entry.get(field)]
-    return faults
+        elif problem := endpoint_fault(value):
+            faults.append((f"{at} {field}: {problem}", "http://host:port or https://host"))
+    needed = [field for field in required if field not in ("name", "type") and entry.get(field) in (None, "")]
+    return faults + [(f"{at} {field}: missing", f"needed for type {kind}") for field in needed]
+
+
+def _rules(schema: Mapping[str, Any], entry: Mapping[Any, Any]) -> tuple[list[str], dict[str, dict[str, Any]]]:
+    """Find the required fields and the rules of each field, with those that depend on another field's value."""
+    required = list(schema.get("required", ()))
+    fields = {name: dict(rule) for name, rule in schema["properties"].items()}
+    if "if" in schema:
+        conditions = schema["if"]["properties"]
+        holds = all(entry.get(name) is rule["const"] for name, rule in conditions.items())
+        branch = schema["then" if holds else "else"]
+        required += branch["required"]
+        for name, rule in branch["properties"].items():
+            fields[name].update(rule)
+    return required, fields
+
+
+def _value_fault(rule: Mapping[str, Any], value: Any) -> tuple[str, str] | None:
+    """Say what a rule of the schema has against a value, and what would be right."""
+    kinds = [option["type"] for option in rule.get("anyOf", [rule])]
+    if not any(_is(value, _TYPES[kind]) for kind in kinds):
+        return type(value).__name__, " or ".join(_WORDS[kind] for kind in kinds if kind in _WORDS)
+    if "enum" in rule and value not in rule["enum"]:
+        return f'"{value}" is unknown', " or ".join(rule["enum"])
+    return _text_fault(rule, value) if isinstance(value, str) else _number_fault(rule, value)
+
+
+def _text_fault(rule: Mapping[str, Any], value: str) -> tuple[str, str] | None:
+    least, most = rule.get("minLength", 0), rule.get("maxLength")
+    if len(value) < least or (most is not None and len(value) > most):
+        return f"has {len(value)} characters", f"at least {least}" if most is None else f"{least} to {most}"
+    if "pattern" in rule and not re.search(rule["pattern"].replace("$", r"\Z"), value):
+        return f'"{value}" cannot be used', f"what fits {rule['pattern']}"
+    return None
+
+
+def _number_fault(rule: Mapping[str, Any], value: Any) -> tuple[str, str] | None:
+    least, over, most = (rule.get(name) for name in ("minimum", "exclusiveMinimum", "maximum"))
+    if (least is not None and value < least) or (over is not None and value <= over):
+        return f"{value} is too small", f"at least {least}" if over is None else f"more than {over}"
+    return (f"{value} is too large", f"at most {most}") if most is not None and value > most else None
 
 
 def _is(value: Any, kind: type | tuple[type, ...]) -> bool:

@@ -56,14 +56,14 @@ def test_a_site_that_sets_the_variable_itself_needs_no_vault_entry(faults):
 
 def test_a_key_that_seaweedfs_mints_is_not_missing_before_the_first_run(faults):
     names = ("vault_filator_s3_access_key", "vault_filator_s3_secret_key")
-    storages = [{"name": "main", "type": "s3", "endpoint": "http://a", "bucket": "b"}]
+    storages = [{"name": "main", "type": "s3", "endpoint": "http://a", "bucket": "files"}]
     storages[0] |= {"access_key": STAND_IN.format(name=names[0]), "secret_key": STAND_IN.format(name=names[1])}
     assert faults(*(("*", name, ...) for name in names), ("*", "filator_storages", storages)) == []
 
 
 def test_the_same_key_is_demanded_where_the_store_takes_a_chosen_one(faults):
     name = "vault_filator_s3_secret_key"
-    storages = [{"name": "main", "type": "s3", "endpoint": "http://a", "bucket": "b", "access_key": "E" * 20}]
+    storages = [{"name": "main", "type": "s3", "endpoint": "http://a", "bucket": "files", "access_key": "E" * 20}]
     storages[0]["secret_key"] = STAND_IN.format(name=name)
     line = only(faults(("*", name, ...), ("*", "filator_storages", storages), ("*", "object_store_provider", "rustfs")))
     assert name in line
@@ -247,7 +247,7 @@ def test_a_group_without_a_host_is_told(faults, group):
 
 
 def test_the_file_service_must_not_run_with_the_admin_key(faults):
-    storages = [{"name": "main", "type": "s3", "endpoint": "http://a", "bucket": "b", "secret_key": "B" * 40}]
+    storages = [{"name": "main", "type": "s3", "endpoint": "http://a", "bucket": "files", "secret_key": "B" * 40}]
     line = only(faults(("*", "filator_storages", [storages[0] | {"access_key": "A" * 20}])))
     assert "entry 0, field access_key: is the store's admin key" in line
     assert "A" * 20 not in line
