@@ -11,7 +11,7 @@ SITE_IS_THERE = $(if $(wildcard $(SITE)/hosts.yml),,$(error $(NO_SITE)))$(if $(w
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: up
 up: ## build the lab, run site.yml against it, print where things are

@@ -18,7 +18,7 @@ SPOKEN = [
     for path in FILES
     if path.suffix in TEXT and not str(path).startswith(("requirements/", "docs/facts/")) and (ROOT / path).is_file()
 ]
-TARGETS = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+TARGETS = set(re.findall(r"^([a-z][a-z0-9-]*):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
 # Folders of this repository: a path that begins with one of them is meant to be in it.
 ROOMS = {path.parts[0] for path in FILES if len(path.parts) > 1}
 _PATH = re.compile(rf"(?<![\w/.{{}}*-])((?:{'|'.join(sorted(map(re.escape, ROOMS)))})/[\w./-]*\w)")
@@ -39,7 +39,7 @@ def test_make_targets_that_are_named_are_there() -> None:
         (str(path), target)
         for path in SPOKEN
         for line in lines_of(path)
-        for target in re.findall(r"(?:`|^    |\$ )make ([a-z][a-z-]+)(?=`|\s+#|$|\s+[A-Z]+=)", line)
+        for target in re.findall(r"(?:`|^    |\$ )make ([a-z][a-z0-9-]+)(?=`|\s+#|$|\s+[A-Z]+=)", line)
     }
     assert sorted(name for name in named if name[1] not in TARGETS) == []
 

@@ -22,7 +22,7 @@ from page_snippets import check_options
 from stowage.cli import main as stowage
 
 MAKEFILE = (ROOT / "Makefile").read_text()
-TARGETS = set(re.findall(r"^([a-z][a-z-]*):.*##", MAKEFILE, flags=re.MULTILINE))
+TARGETS = set(re.findall(r"^([a-z][a-z0-9-]*):.*##", MAKEFILE, flags=re.MULTILINE))
 SETTINGS = set(re.findall(r"^(\w+) \?=", MAKEFILE, flags=re.MULTILINE)) | set(
     re.findall(r"\$\(if \$\((\w)\)", MAKEFILE)
 )

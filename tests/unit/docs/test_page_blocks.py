@@ -32,7 +32,7 @@ def test_what_is_run_elsewhere_is_run_there() -> None:
 
 
 def page_block(text: str, language: str = "") -> Block:
-    return Block("docs/none.md", 1, language, text, "")
+    return Block("none.md", 1, language, text, "")
 
 
 @pytest.mark.parametrize(
