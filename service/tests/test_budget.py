@@ -63,6 +63,9 @@ def test_no_order_of_requests_takes_a_lane_what_it_is_sure_of(
             left = sure[name] - took[name]
             assert ledger.sure(name, max(left, 0)) == (left >= 0)
             assert left <= 0 or ledger.fits(name, left), f"{name} lost what it was sure of"
+            room = ledger.free - sum(max(0, sure[other] - took[other]) for other in LANES if other != name)
+            assert ledger.fits(name, room)
+            assert not ledger.fits(name, room + 1)
     for lane, cost in held:
         ledger.release(lane, cost)
     assert ledger.free == 100

@@ -48,6 +48,8 @@ class Ledger:
         self.free = total
         self._guarantees = dict(guarantees)
         self._held = dict.fromkeys(guarantees, 0)
+        # What the lanes have not taken of their guarantees, kept as a sum: each small upload asks four times.
+        self._promised = sum(guarantees.values())
 
     def most(self, lane: str) -> int:
         """Return what a lane could hold if the others held nothing."""
@@ -59,20 +61,27 @@ class Ledger:
 
     def fits(self, lane: str, cost: int) -> bool:
         """Say whether `cost` can be had now without touching what the other lanes are sure of."""
-        others = sum(max(0, self._guarantees[name] - self._held[name]) for name in self._guarantees if name != lane)
-        return cost <= self.free - others
+        return cost <= self.free - (self._promised - self._left(lane))
+
+    def _left(self, lane: str) -> int:
+        left = self._guarantees[lane] - self._held[lane]
+        return left if left > 0 else 0
 
     def hold(self, lane: str, cost: int) -> None:
         """Take; only what fits."""
         assert self.fits(lane, cost)
-        self._held[lane] += cost
-        self.free -= cost
+        self._change(lane, cost)
 
     def release(self, lane: str, cost: int) -> None:
         """Give back."""
         assert 0 <= cost <= self._held[lane]
-        self._held[lane] -= cost
-        self.free += cost
+        self._change(lane, -cost)
+
+    def _change(self, lane: str, cost: int) -> None:
+        before = self._left(lane)
+        self._held[lane] += cost
+        self.free -= cost
+        self._promised += self._left(lane) - before
 
 
 @dataclass(eq=False, slots=True)
@@ -176,7 +185,8 @@ class Budget:
     def take_back(self, lane: str, cost: int) -> None:
         """Let the next ones in; used by leases."""
         self.ledger.release(lane, cost)
-        self.wake()
+        if self._order:
+            self.wake()
         if self._pressed and self.ledger.free == self.ledger.total:
             self._pressed = False
             self._after_pressure()
