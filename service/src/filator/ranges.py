@@ -22,7 +22,8 @@ def parse_range(header: str | None, size: int) -> list[tuple[int, int]] | None:
 
     Returns:
         Half-open ranges [start, end), or None when the whole file is to be sent: no header, another unit, a malformed
-        one, or more than 16 ranges (RFC 9110 14.2 lets a server ignore what looks like an attack).
+        one, or more than 16 ranges (RFC 9110 14.2 lets a server ignore what looks like an attack). No byte is in two
+        of them.
 
     Raises:
         Unsatisfiable: well formed, but nothing of it is in the file.
@@ -51,7 +52,18 @@ def parse_range(header: str | None, size: int) -> list[tuple[int, int]] | None:
             found.append((start, size if last == "" else min(size, int(last) + 1)))
     if not found:
         raise Unsatisfiable
-    return found
+    return _apart(found)
+
+
+def _apart(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Join ranges that overlap: `0-,0-,0-` would make one request cost many files. Others keep their order."""
+    joined: list[tuple[int, int]] = []
+    for start, end in sorted(ranges):
+        if joined and start < joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    return joined if len(joined) < len(ranges) else ranges
 
 
 def _tags(header: str) -> list[str]:
