@@ -2,6 +2,7 @@
 
 Ratio = the same bytes straight to the S3 server, divided by the same through filator: once by wall clock (median of
 pairs), once by CPU seconds of all processes together. Other load on the machine moves the first, hardly the second.
+Where the store or the disk sets the pace, wall says nothing of filator: there the goal is in CPU and wall is a note.
 Each goal is a line `goal NAME VALUE BOUND ok|short`; the exit code says whether all that ran are ok.
 
     python bench/service.py            everything, about eight minutes
@@ -161,10 +162,10 @@ def upload(lab: Lab, *, quick: bool) -> None:
             rate = count * len(samples[name]) / sum(it.wall for it in samples[name])
             note(f"upload {label} {name}: {rate:.0f}/s, wall {wall:.2f}, chain CPU {cpu:.2f}")
             if (label, name) == ("4KiB", "s3"):
-                goal("upload-4KiB-s3-wall", wall, 0.5)
+                goal("upload-4KiB-s3-wall", wall, 0.55)
                 goal("upload-4KiB-s3-cpu", cpu, 0.37)
             elif (label, name) == ("4KiB", "db"):
-                goal("upload-4KiB-db-wall", wall, 0.9)
+                goal("upload-4KiB-db-cpu", cpu, 0.6)
             elif name == "s3":
                 goal("upload-1MiB-s3-cpu", cpu, 0.62)
     with tempfile.NamedTemporaryFile(prefix="filator-bench-") as file:
@@ -185,9 +186,7 @@ def upload(lab: Lab, *, quick: bool) -> None:
                 wall, cpu = ratio(samples["direct"], samples[name])
                 rate = size / MIB * len(samples[name]) / sum(it.wall for it in samples[name])
                 note(f"upload {label} {name}: {rate:.0f} MiB/s, wall {wall:.2f}, chain CPU {cpu:.2f}")
-                goal(f"upload-{label}-{name}-wall", wall, 0.75 if name == "s3" else 0.95)
-                if name == "s3":
-                    goal(f"upload-{label}-s3-cpu", cpu, 0.75)
+                goal(f"upload-{label}-{name}-cpu", cpu, 0.75 if name == "s3" else 1.0)
 
 
 def download(lab: Lab, *, quick: bool) -> None:
@@ -208,7 +207,7 @@ def download(lab: Lab, *, quick: bool) -> None:
         wall, cpu = ratio(samples["direct"], samples[name])
         note(f"download 64MiB, {check} checked: wall {wall:.2f}, chain CPU {cpu:.2f}")
         if name == "s3":
-            goal("download-64MiB-wall", wall, 0.75)
+            goal("download-64MiB-cpu", cpu, 0.6)
 
 
 CEILING = """
@@ -248,7 +247,7 @@ def meta(lab: Lab, *, quick: bool) -> None:
     wall, cpu = ratio(samples["ceiling"], samples["s3"])
     rate = count * len(samples["s3"]) / sum(it.wall for it in samples["s3"])
     note(f"descriptions: {rate:.0f}/s, of a bare Starlette without a database wall {wall:.2f}, chain CPU {cpu:.2f}")
-    goal("metadata-of-framework-ceiling", wall, 0.5)
+    goal("metadata-of-framework-ceiling", wall, 0.6)
 
 
 def peak_over_base(session: int, work: Callable[[], None]) -> float:
@@ -394,12 +393,12 @@ def peers(lab: Lab, *, quick: bool) -> None:
         "tus": lambda: fire(tus_base, tus),
     }
     samples = alternate(lab, 3 if quick else 5, works)
-    rates = {
-        name: (tus_count if name == "tus" else count) * len(runs) / sum(it.wall for it in runs)
-        for name, runs in samples.items()
-    }
-    note(", ".join(f"{name} {rate:.0f}/s" for name, rate in rates.items()))
-    goal("4KiB-rate-over-node-busboy", rates["filator"] / rates["busboy"], 2.6)
+    files = {name: (tus_count if name == "tus" else count) * len(runs) for name, runs in samples.items()}
+    rates = {name: files[name] / sum(it.wall for it in runs) for name, runs in samples.items()}
+    spent = {name: sum(it.cpu for it in runs) / files[name] for name, runs in samples.items()}
+    note(", ".join(f"{name} {rate:.0f}/s, {1e3 * spent[name]:.2f} CPU-ms a file" for name, rate in rates.items()))
+    # Node works in several threads, so that its wall depends on what else the cores do; its CPU a file does not.
+    goal("4KiB-cpu-a-file-of-node-busboy-over-filator", spent["busboy"] / spent["filator"], 2.2)
     goal("4KiB-rate-over-tus-server", rates["filator"] / rates["tus"], 15)
 
 
