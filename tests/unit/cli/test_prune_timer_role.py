@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[3]
 
@@ -97,3 +98,51 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
             line for line in done.stderr.splitlines() if "stowage-prune" in line and "not executable" not in line
         ]
         assert about_us == []
+
+
+@pytest.fixture(scope="module")
+def refusals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """By case, what the role's first step says, with the role's own defaults; one run answers for all."""
+    folder = tmp_path_factory.mktemp("refusals")
+    role = ROOT / "roles" / "prune_timer"
+    (check, *_) = yaml.safe_load((role / "tasks" / "main.yml").read_text())
+    empty = {"prune_timer_older_than": "", "prune_timer_keep_last": 0}
+    cases = {
+        "empty": {**empty, "prune_timer_apply": True},
+        "tells only": {**empty, "prune_timer_apply": False},
+        "age": {**empty, "prune_timer_apply": True, "prune_timer_older_than": "90d"},
+        "count": {**empty, "prune_timer_apply": True, "prune_timer_keep_last": 5},
+        "all old is meant": {**empty, "prune_timer_apply": True, "prune_timer_all_old": True},
+        "defaults": {"prune_timer_apply": True},
+    }
+    plays = [
+        {
+            "name": name,
+            "hosts": "localhost",
+            "connection": "local",
+            "gather_facts": False,
+            "vars_files": [str(role / "defaults" / "main.yml")],
+            # A play that fails would end the run. Variables of a play would not win over its files.
+            "tasks": [{**check, "vars": given, "ignore_errors": True}],
+        }
+        for name, given in cases.items()
+    ]
+    (folder / "play.json").write_text(json.dumps(plays))
+    done = subprocess.run(
+        [Path(sys.executable).with_name("ansible-playbook"), "-i", "localhost,", folder / "play.json"],
+        check=True,
+        cwd=folder,
+        env=os.environ | {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"},
+        capture_output=True,
+        text=True,
+    )
+    answers = {
+        play["play"]["name"]: play["tasks"][0]["hosts"]["localhost"] for play in json.loads(done.stdout)["plays"]
+    }
+    return {name: answer["msg"] if answer.get("failed") else "" for name, answer in answers.items()}
+
+
+def test_a_timer_that_deletes_without_a_filter_is_refused(refusals: dict[str, str]) -> None:
+    assert "there is no filter, so every old version would go" in refusals["empty"]
+    assert "prune_timer_all_old: true where that is meant" in refusals["empty"]
+    assert {name for name, said in refusals.items() if said} == {"empty"}
