@@ -427,3 +427,23 @@ def test_what_search_cannot_extract_is_one_line_each(make_site: MakeSite, tmp_pa
     assert re.fullmatch(r"filator: .*a.zip cannot be read: .*\n", half.stderr)
     nowhere = site.app.run("archive", "search", str(archive), "--extract", f"{archive}/x", check=False)
     assert (nowhere.returncode, len(nowhere.stderr.splitlines())) == (1, 1)
+
+
+def test_the_lists_of_an_archive_that_nobody_commits_go_all_at_once(make_site: MakeSite) -> None:
+    site = make_site("db", FILATOR_ARCHIVE_LIST_DAYS="5")
+    item = post(site, b"old")
+    age(site, item["uuid"])
+    tx = begin(site)
+    fetch(site, tx)
+    fetch(site, tx)
+    last = "(SELECT max(id) FROM archive_downloads)"
+    old = f"UPDATE archive_downloads SET beat_at = now() - interval '6 days' WHERE id %s {last}"
+    sql(site, old % "<")
+    assert sweep(site, "archives")["archives"] == {"finished": 0, "forgotten": 0}
+    assert len(sql(site, "SELECT 1 FROM archive_downloads")) == 2
+    sql(site, old % "=")
+    assert sweep(site, "archives")["archives"] == {"finished": 0, "forgotten": 1}
+    assert sql(site, "SELECT 1 FROM archive_downloads UNION ALL SELECT 1 FROM archive_rows") == []
+    assert close(site, tx).status_code == 409
+    fetch(site, tx)
+    assert close(site, tx).json()["ctx"]["count"] == 1

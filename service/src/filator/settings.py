@@ -291,6 +291,9 @@ class Settings(BaseModel):
     stop_seconds: Annotated[int, Field(ge=1)] = 60
     verify_reads: Annotated[Literal["crc32", "sha256", "off"], BeforeValidator(_verify_reads)] = "crc32"
     archive_objects: Literal["keep", "include"] = "keep"
+    archive_list_days: Annotated[
+        int, Field(ge=1, le=36500, description="a ZIP of an open transaction may be committed")
+    ] = 30
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     zone: str = ""
 

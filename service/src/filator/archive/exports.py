@@ -77,7 +77,10 @@ async def finish(connection: Connection, download: int, notes: dict[str, object]
         Conflict: the list is gone: the transaction was closed meanwhile.
     """
     done = await connection.fetchval(
-        "UPDATE archive_downloads SET notes = $2::jsonb WHERE id = $1 RETURNING id", download, json.dumps(notes)
+        "UPDATE archive_downloads SET notes = $2::jsonb, beat_at = $3 WHERE id = $1 RETURNING id",
+        download,
+        json.dumps(notes),
+        now(),
     )
     if done is None:
         raise Conflict("The transaction was closed during the download")
@@ -100,6 +103,35 @@ async def drop_dead(connection: Connection) -> None:
     await connection.execute(
         "DELETE FROM archive_downloads WHERE notes IS NULL AND beat_at < $1", now() - DEAD_AFTER, timeout=_PATIENCE
     )
+
+
+async def drop_old(connection: Connection, age: timedelta) -> list[str]:
+    """Forget the complete downloads of transactions that nobody commits, all of one or none.
+
+    Without the older list, a commit that names no ZIP would take what only the younger ZIP holds.
+
+    Args:
+        connection: inside a transaction.
+        age: since the end of the last one.
+
+    Returns:
+        The transactions that must be downloaded again before a commit.
+    """
+    # Under the lock of a commit, so that none loses its list in the middle.
+    rows = await connection.fetch(
+        """
+        SELECT uuid FROM archive_txs WHERE state = 'open' AND uuid IN (
+            SELECT archive_uuid FROM archive_downloads WHERE notes IS NOT NULL
+            GROUP BY archive_uuid HAVING max(beat_at) < $1)
+        ORDER BY uuid FOR UPDATE SKIP LOCKED
+        """,
+        now() - age,
+    )
+    uuids = [row["uuid"] for row in rows]
+    await connection.execute(
+        "DELETE FROM archive_downloads WHERE archive_uuid = ANY($1) AND notes IS NOT NULL", uuids, timeout=_PATIENCE
+    )
+    return uuids
 
 
 async def complete(connection: Connection, archive: str) -> list[Download]:

@@ -371,8 +371,8 @@ class ArchiveRows:
             )
 
     async def resume(self) -> dict[str, int]:
-        """Finish deletions that a killed process left in the middle."""
-        done = {"finished": 0}
+        """Finish deletions that a killed process left in the middle, and forget lists that nobody needs."""
+        done = {"finished": 0, "forgotten": 0}
         async with self._rows.connection() as connection:
             await exports.drop_dead(connection)
             # Young ones are being worked on by the request that began them.
@@ -381,6 +381,11 @@ class ArchiveRows:
                 "WHERE state = 'committing' AND updated_at < $1::timestamptz - interval '10 minutes'",
                 now(),
             )
+            async with connection.transaction():
+                old = await exports.drop_old(connection, timedelta(days=self._settings.archive_list_days))
+        for uuid in old:
+            log.warning("archive must be downloaded again before a commit: its list was too old", archive=uuid)
+        done["forgotten"] = len(old)
         for row in rows:
             await self._finish(row["uuid"])
             done["finished"] += 1
