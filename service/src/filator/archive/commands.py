@@ -17,7 +17,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn, TransferSpeedColumn
 
-from filator.archive.search import extract, file_name
+from filator.archive.search import extract, place_for
 from filator.archive.search import search as find
 from filator.client import Client
 from filator.commandline import Failed, uuid_argument
@@ -206,7 +206,7 @@ def search(
                 )
             if target is not None:
                 try:
-                    extract(Path(row["archive"]), row, target / file_name(row["uuid"], row["filename"]))
+                    extract(Path(row["archive"]), row, place_for(target, row))
                 except ValueError as exc:
                     # The others can still be saved.
                     damaged += 1

@@ -18,12 +18,13 @@ _NEEDED = {"uuid", "checksum", "filename", "metadata", "size", "created_at", "en
 _NAME_BYTES = 250
 
 
-def file_name(uuid: str, filename: str) -> str:
+def file_name(uuid: str, filename: str, checksum: str = "") -> str:
     """Make the name under which a file is extracted: cut to what file systems take, its ending kept.
 
     Args:
-        uuid: of the file; its beginning makes the name unique.
+        uuid: of the file; its beginning keeps files of one name apart.
         filename: as it was uploaded.
+        checksum: sha256 of the bytes; its beginning keeps two states of one file apart.
 
     >>> file_name("0123456789abcdef", "a/b.txt")
     '0123456789ab-a_b.txt'
@@ -32,9 +33,28 @@ def file_name(uuid: str, filename: str) -> str:
     stem, dot, ending = name.rpartition(".")
     if not dot or len(ending.encode()) > 20:
         stem, dot, ending = name, "", ""
-    room = _NAME_BYTES - len(f"{uuid[:12]}-{dot}{ending}".encode())
+    begin = f"{uuid[:12]}-{checksum[:8]}-" if checksum else f"{uuid[:12]}-"
+    room = _NAME_BYTES - len(f"{begin}{dot}{ending}".encode())
     stem = stem.encode()[:room].decode("utf-8", "ignore")
-    return f"{uuid[:12]}-{stem}{dot}{ending}"
+    return f"{begin}{stem}{dot}{ending}"
+
+
+def place_for(folder: Path, row: dict[str, Any]) -> Path:
+    """Say where the bytes of a row go: never over other bytes, such as those of the same file in another archive.
+
+    Args:
+        folder: to extract to.
+        row: of an archive.
+    """
+    target = folder / file_name(row["uuid"], row["filename"])
+    if target.exists() and _sha256(target) != row["checksum"]:
+        return folder / file_name(row["uuid"], row["filename"], row["checksum"])
+    return target
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _row(line: bytes, name: str) -> dict[str, Any]:
@@ -99,15 +119,26 @@ def extract(archive: Path, row: dict[str, Any], target: Path) -> None:
         )
     partial = target.with_name(f"{target.name}.part")
     try:
-        with zipfile.ZipFile(archive) as file, file.open(row["entry"]) as source, partial.open("wb") as sink:
-            digest = hashlib.sha256()
-            while block := source.read(1 << 20):
-                digest.update(block)
-                sink.write(block)
+        with zipfile.ZipFile(archive) as file:
+            # A file that was deleted and written anew while its archive was made stands there twice under one name.
+            entries = [entry for entry in file.infolist() if entry.filename == row["entry"]]
+            if not entries:
+                raise KeyError(f"there is no entry {row['entry']}")
+            for entry in entries:
+                if _write(file, entry, partial) == row["checksum"]:
+                    partial.replace(target)
+                    return
     except _DAMAGED as exc:
         partial.unlink(missing_ok=True)
         raise ValueError(f"{archive}: the bytes of {row['uuid']} cannot be extracted: {exc}") from exc
-    if digest.hexdigest() != row["checksum"]:
-        partial.unlink()
-        raise ValueError(f"{archive}: the bytes of {row['uuid']} are damaged")
-    partial.replace(target)
+    partial.unlink()
+    raise ValueError(f"{archive}: the bytes of {row['uuid']} are damaged")
+
+
+def _write(file: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path) -> str:
+    digest = hashlib.sha256()
+    with file.open(entry) as source, target.open("wb") as sink:
+        while block := source.read(1 << 20):
+            digest.update(block)
+            sink.write(block)
+    return digest.hexdigest()
