@@ -43,8 +43,8 @@ class Upstream:
         self._socket.close()
 
 
-def head_behind(proxy: str, folder: Path, **more: object) -> bytes:
-    """What an upstream sees of a request with an offer, in lower case."""
+def head_behind(proxy: str, folder: Path, fields: bytes = OFFER % b"websocket", **more: object) -> bytes:
+    """What an upstream sees of a request with an offer, or with other fields, in lower case."""
     upstream = Upstream()
     try:
         with (
@@ -52,7 +52,7 @@ def head_behind(proxy: str, folder: Path, **more: object) -> bytes:
             wire(int(edge.service_url.rpartition(":")[2])) as client,
         ):
             host = edge.service_url.removeprefix("http://").encode()
-            client.send(b"GET /attachments/x HTTP/1.1\r\nHost: %s\r\n%s\r\n" % (host, OFFER % b"websocket"))
+            client.send(b"GET /attachments/x HTTP/1.1\r\nHost: %s\r\n%s\r\n" % (host, fields))
             answer = client.answer()
             assert answer is not None
             assert answer.status == 200
@@ -71,6 +71,18 @@ def test_an_edge_hands_on_no_offer_to_upgrade(proxy: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize("proxy", PROXIES)
 def test_an_object_site_hands_on_no_offer_either(proxy: str, tmp_path: Path) -> None:
     assert b"upgrade" not in head_behind(proxy, tmp_path, kind="object")
+
+
+@pytest.mark.parametrize("kind", ["service", "object"])
+@pytest.mark.parametrize("proxy", PROXIES)
+def test_what_a_client_says_about_where_it_comes_from_is_replaced(proxy: str, kind: str, tmp_path: Path) -> None:
+    claims = (
+        b"X-Forwarded-For: 203.0.113.9\r\nX-Real-IP: 203.0.113.9\r\nForwarded: for=203.0.113.9\r\n"
+        b"X-Forwarded-Host: 203.0.113.9\r\nX-Forwarded-Proto: 203.0.113.9\r\n"
+    )
+    head = head_behind(proxy, tmp_path, claims, kind=kind)
+    assert b"203.0.113.9" not in head
+    assert b"x-forwarded-for: 127.0.0.1" in head
 
 
 @pytest.mark.parametrize("proxy", PROXIES)
