@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from stowage.site.check_access import READ as READ_OF_ACCESS
 from stowage.site.check_access import check_access
+from stowage.site.check_amounts import AMOUNTS, check_amounts
 from stowage.site.check_app import READ as READ_OF_APP
 from stowage.site.check_app import check_qatlasd, check_services
 from stowage.site.check_edges import check_edges
@@ -45,6 +46,7 @@ CHECKS = (
     check_admin_key,
     check_host_suffixes,
     check_values,
+    check_amounts,
     check_role_rules,
     check_files,
     check_together,
@@ -77,6 +79,7 @@ def read_names(rules: Rules) -> frozenset[str]:
         READ
         | READ_OF_APP
         | READ_OF_VALUES
+        | AMOUNTS.keys()
         | set(ADDRESSES)
         | set(DESTINATIONS)
         | READ_OF_READERS

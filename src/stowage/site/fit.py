@@ -47,9 +47,18 @@ def misfit(
     if complaints := validate({name: spec}, {name: value}):
         hidden = {*secrets, *_private(value, spec)}
         return f"{name}: {_without(' '.join('; '.join(complaints).split()), hidden)}", right
+    if spec.get("type") == "int" and (right_range := _out_of_range(name, int(value))):
+        return f"{name} is {_without(str(value), set(secrets))}", right_range
     if name.endswith(("_digest", "_checksum")) and value != "" and not _DIGEST.match(str(value)):
         return f"{name} is no digest", "sha256: and 64 hexadecimal digits"
     return None
+
+
+def _out_of_range(name: str, number: int) -> str | None:
+    """No role has a number below zero; what else a port can be is known of all of them."""
+    if name.endswith("_port"):
+        return None if 1 <= number <= 65535 else "a port from 1 to 65535"
+    return None if number >= 0 else "a whole number from 0 on"
 
 
 def _wanted(spec: Spec, value: Any) -> str:
