@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -108,6 +109,7 @@ def test_the_commands_of_this_test_are_split_as_a_shell_would() -> None:
 
 
 def test_make_alone_lists_every_target_that_has_a_description() -> None:
-    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    alone = {name: value for name, value in os.environ.items() if name not in ("MAKELEVEL", "MAKEFLAGS", "MFLAGS")}
+    shown = subprocess.run(["make", "help"], cwd=ROOT, env=alone, capture_output=True, text=True, check=True).stdout
     assert "e2e" in TARGETS
     assert {re.sub(r"\x1b\[\d+m", "", line).split()[0] for line in shown.splitlines()} == TARGETS

@@ -121,6 +121,7 @@ def test_an_edge_of_the_example_that_leads_to_the_private_listener_is_refused(mi
             "kind": "service",
             "address": "{{ edge_site_url }}",
             "upstreams": ["{{ edge_app_address }}:8080"],
+            "tls": "{{ edge_tls }}",
         }
     ]
     mine.set("host_vars/edge-south.yml", edge_sites=sites)
@@ -146,7 +147,8 @@ def test_the_host_gets_hashes_only(mine: Play):
     """The settings of the example's file service, rendered by the role's own template."""
     role = REPOSITORY / "roles" / "filator"
     # Among the inventory's files the defaults come before the wiring, as they do in the role.
-    shutil.copy(role / "defaults" / "main.yml", mine.inventory / "group_vars" / "all" / "00-defaults.yml")
+    for kind in ("defaults", "vars"):
+        shutil.copy(role / kind / "main.yml", mine.inventory / "group_vars" / "all" / f"00-{kind}.yml")
     env = mine.folder / "env"
     task = {"ansible.builtin.template": {"src": f"{role}/templates/filator.env.j2", "dest": str(env), "mode": "0600"}}
     render = mine.folder / "render.yml"
