@@ -25,6 +25,12 @@ options:
     description: Only keys that start so. Without a leading slash.
     type: str
     default: ''
+  key:
+    description:
+      - Only this one key, and none that starts like it.
+      - Mutually exclusive with O(prefix).
+    type: str
+    default: ''
   older_than:
     description:
       - Least age of a version that may go, as V(30d), V(2w), V(1y) or a Go duration such as V(36h). V(m) means minutes.
@@ -185,6 +191,7 @@ SHOWN = 200
 EXPLAINED = 50
 PLANNING = (
     "prefix",
+    "key",
     "older_than",
     "keep_last",
     "all_old",
@@ -195,6 +202,7 @@ PLANNING = (
 )
 DEFAULTS = {
     "prefix": "",
+    "key": "",
     "keep_last": 0,
     "all_old": False,
     "age_basis": "noncurrent",
@@ -205,6 +213,7 @@ DEFAULTS = {
 SPEC = {
     "bucket": {"type": "str", "required": True},
     "prefix": {"type": "str", "default": ""},
+    "key": {"type": "str", "default": "", "no_log": False},
     "older_than": {"type": "str"},
     "keep_last": {"type": "int", "default": 0, "no_log": False},
     "age_basis": {"type": "str", "choices": ["noncurrent", "own"], "default": "noncurrent"},
@@ -239,6 +248,7 @@ def planned(client, params, folder, rows):
     request = PlanRequest(
         bucket=params["bucket"],
         prefix=params["prefix"],
+        key=params["key"],
         rules=rules,
         service_rows=rows,
         ignore_bucket_rules=params["ignore_bucket_rules"],

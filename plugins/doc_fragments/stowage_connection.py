@@ -33,7 +33,9 @@ options:
     choices: [path, virtual, auto]
     default: path
   ca_bundle:
-    description: PEM file, on the controller, of the authority that signed the store's certificate.
+    description:
+      - PEM file, on the controller, of the authority that signed the store's certificate.
+      - Falls back to E(AWS_CA_BUNDLE), then to the authorities of the system.
     type: path
   validate_certs:
     description: V(false) takes any certificate, whatever O(ca_bundle) says. Better give that one.

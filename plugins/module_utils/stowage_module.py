@@ -89,7 +89,7 @@ class StowageModule:
             secret_key=secret,
             region=self.params["region"],
             addressing_style=self.params["addressing_style"],
-            ca_bundle=self.params["ca_bundle"],
+            ca_bundle=self.params["ca_bundle"] or os.environ.get("AWS_CA_BUNDLE") or None,
             verify=self.params["validate_certs"],
             connect_timeout=self.params["connect_timeout"],
             read_timeout=self.params["read_timeout"],

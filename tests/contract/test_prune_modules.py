@@ -75,6 +75,24 @@ def test_bad_input_and_caps_fail_in_one_line_and_remove_nothing(weed: Server, cl
     assert len(stored(client, bucket)["a"]) == 3
 
 
+def test_one_key_is_pruned_and_none_that_starts_like_it(weed: Server, client: Any, bucket: str) -> None:
+    write_versions(client, bucket, ["a", "a.pdf", "a/b"], 3)
+    done = run("s3_prune", options(weed, bucket, key="a", keep_last=1))
+    assert done["outcomes"] == {"deleted": 1}
+    assert {key: len(ids) for key, ids in stored(client, bucket).items()} == {"a": 2, "a.pdf": 3, "a/b": 3}
+    with pytest.raises(ModuleFailedError, match="key and prefix can not be given together"):
+        run("s3_prune", options(weed, bucket, key="a", prefix="a", keep_last=1))
+
+
+def test_a_module_trusts_the_authority_that_the_environment_names(
+    weed: Server, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_CA_BUNDLE", "/nonexistent/ca.pem")
+    with pytest.raises(ModuleFailedError, match=r"/nonexistent/ca\.pem is not a file"):
+        run("s3_prune", options(weed, bucket, keep_last=1))
+    assert run("s3_prune", options(weed, bucket, keep_last=1, validate_certs=False))["changed"] is False
+
+
 def test_a_restore_is_foretold_done_and_then_unchanged(weed: Server, client: Any, bucket: str) -> None:
     ids = write_versions(client, bucket, ["k"], 2)["k"]
     wanted = options(weed, bucket, key="k", version_id=ids[0])
@@ -118,6 +136,23 @@ def test_the_playbook_audits_then_applies_a_recipe(weed: Server, client: Any, bu
     assert "freed: 6" in applied
     assert len(stored(client, bucket)["k"]) == 6
     assert len((tmp_path / "log").read_text().splitlines()) == 2
+
+
+def test_the_playbook_shows_a_stored_plan_and_carries_it_out_only_when_told(
+    weed: Server, client: Any, bucket: str, tmp_path: Path
+) -> None:
+    write_versions(client, bucket, ["k", "kk"], 4)
+    given = {"prune_bucket": bucket, "prune_access_key": weed.settings.access_key}
+    given |= {"prune_secret_key": weed.settings.secret_key}
+    plan = str(tmp_path / "plan")
+    made = {**given, "prune_recipe": "one_file", "prune_key": "k", "prune_plan_out": plan}
+    assert "candidates: 2" in playbook(weed, "prune", tmp_path, made)
+    shown = playbook(weed, "prune", tmp_path, {**given, "prune_plan_in": plan})
+    assert "candidates: 2" in shown
+    assert {key: len(ids) for key, ids in stored(client, bucket).items()} == {"k": 4, "kk": 4}
+    applied = playbook(weed, "prune", tmp_path, {**given, "prune_plan_in": plan, "prune_apply": True})
+    assert re.search(r"outcomes:\s+deleted: 2", applied)
+    assert {key: len(ids) for key, ids in stored(client, bucket).items()} == {"k": 2, "kk": 4}
 
 
 def test_the_playbook_restores_byte_for_byte(weed: Server, client: Any, bucket: str, tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ COMMANDS = {
     "versions": ("stowage.cli.versions", "Show what old versions there are and what room they keep."),
 }
 
+_INTERRUPTED = 130  # as a shell says it of a program that SIGINT ended
+
 
 class LazyGroup(click.Group):
     """Imports a command's module when it is called, and prints the engine's errors as one line."""
@@ -43,7 +45,7 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in sorted(COMMANDS.items())])
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; an engine error becomes one line and an exit status."""
+        """Run the command; an engine error and an interrupt become one line and an exit status."""
         try:
             return super().invoke(ctx)
         except errors.StowageError as error:
@@ -51,6 +53,9 @@ class LazyGroup(click.Group):
             if error.hint:
                 click.echo(f"  hint: {error.hint}", err=True)
             ctx.exit(2 if isinstance(error, errors.BadInputError) else 1)
+        except KeyboardInterrupt:
+            click.echo("stowage: interrupted", err=True)
+            ctx.exit(_INTERRUPTED)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -116,13 +116,17 @@ def target(connection: Mapping[str, Any], environ: Mapping[str, str] | None = No
     """
     env = environment(connection.get("env_file"), environ)
     if connection["site"]:
-        made = _from_site(connection)
+        made = _with_flags(_from_site(connection), connection)
     elif storage := connection["storage"] or _only_storage(env, connection):
-        made = _from_storage(env, storage, connection["bucket"], insecure=connection["insecure"])
+        made = _with_flags(
+            _from_storage(env, storage, connection["bucket"], insecure=connection["insecure"]), connection
+        )
     else:
         made = _from_variables(env, connection)
     given = ("region", "addressing_style", "ca_bundle")
     changes: dict[str, Any] = {name: connection[name] for name in given if connection[name]}
+    if not (made.settings.ca_bundle or connection["ca_bundle"]) and env.get("AWS_CA_BUNDLE"):
+        changes["ca_bundle"] = env["AWS_CA_BUNDLE"]
     return dataclasses.replace(made, settings=dataclasses.replace(made.settings, **changes))
 
 
@@ -152,10 +156,15 @@ def _from_site(connection: Mapping[str, Any]) -> Target:
         bucket=connection["bucket"],
         verify=not connection["insecure"],
     )
+    return Target(settings=settings, bucket=bucket, public_endpoint=public)
+
+
+def _with_flags(place: Target, connection: Mapping[str, Any]) -> Target:
+    """Where a site or a storage leads, with what the command line says instead."""
     changes: dict[str, Any] = {name: connection[name] for name in ("endpoint", "access_key") if connection[name]}
     if connection["secret_key_file"]:
         changes["secret_key"] = _secret(connection["secret_key_file"])
-    return Target(settings=dataclasses.replace(settings, **changes), bucket=bucket, public_endpoint=public)
+    return dataclasses.replace(place, settings=dataclasses.replace(place.settings, **changes))
 
 
 def _only_storage(env: Mapping[str, str], connection: Mapping[str, Any]) -> str | None:

@@ -35,22 +35,26 @@ class PlanRequest:
         bucket: Bucket name.
         rules: What may go.
         prefix: Only keys that start so; without leading ``/``, ``..`` or backslash.
+        key: Only this key, and none that starts like it; instead of a prefix.
         explain: Write the versions that stay, with their reasons, into the plan, too.
         service_rows: What the database of the file service says, for a bucket of its.
         ignore_bucket_rules: Take no notice of what the bucket's tags want kept.
 
     Raises:
-        BadInputError: The prefix can match nothing that a sane program writes.
+        BadInputError: The prefix can match nothing that a sane program writes, or a key is given beside it.
     """
 
     bucket: str
     rules: PruneRules
     prefix: str = ""
+    key: str = ""
     explain: bool = False
     service_rows: ServiceRows | None = None
     ignore_bucket_rules: bool = False
 
     def __post_init__(self) -> None:
+        if self.key and self.prefix:
+            raise errors.BadInputError("key and prefix can not be given together", "give one of them")
         if self.prefix.startswith("/") or ".." in self.prefix or "\\" in self.prefix:
             raise errors.BadInputError(
                 f"prefix {self.prefix!r} begins with / or holds .. or a backslash", "right: --prefix pdf/2511/"
@@ -79,7 +83,7 @@ def make_plan(
     if not request.ignore_bucket_rules:
         own = read_bucket_rules(client, request.bucket)
         request = replace(request, rules=own.at_least(request.rules))
-    listing = Listing(client, request.bucket, request.prefix)
+    listing = Listing(client, request.bucket, request.key or request.prefix)
     writer = _written(client, request, path, listing, clock, by_folder=False, progress=progress)
     missing = listing.missing_live_keys() if listing.doubtful else 0
     if missing:
@@ -107,7 +111,7 @@ def _written(
     head = PlanHead(
         endpoint=client.meta.endpoint_url,
         bucket=request.bucket,
-        prefix=request.prefix,
+        prefix=request.key or request.prefix,
         planned_at=clock,
         rules=request.rules,
     )
@@ -140,7 +144,8 @@ def _decisions(
     def decided() -> Iterator[Decision]:
         told = 0
         for history in listing.histories(by_folder=by_folder):
-            yield from decide(history, request.rules, clock)
+            if request.key in ("", history[0].key):
+                yield from decide(history, request.rules, clock)
             if progress and listing.rows - told >= _REPORT_EVERY:
                 told = listing.rows
                 progress(told)

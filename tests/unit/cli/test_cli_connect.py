@@ -105,6 +105,28 @@ def test_a_storage_of_the_file_service_is_found_by_name() -> None:
     assert place.public_endpoint == "https://files.example.net"
 
 
+def test_a_flag_wins_over_what_a_storage_says(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("pruner-secret")
+    flags = {"endpoint": "http://other:9000", "access_key": "pruner", "secret_key_file": tmp_path / "secret"}
+    place = found({"STORAGES_CONFIGURATIONS": STORAGES}, storage="nas", **flags)
+    settings = place.settings
+    assert (settings.endpoint, settings.access_key, settings.secret_key, place.bucket) == (
+        "http://other:9000",
+        "pruner",
+        "pruner-secret",
+        "filator",
+    )
+
+
+def test_the_authority_of_the_environment_is_trusted_for_a_storage_that_names_none(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("PEM")
+    environ = {"STORAGES_CONFIGURATIONS": STORAGES, "AWS_CA_BUNDLE": str(tmp_path / "ca.pem")}
+    assert found(environ, storage="nas").settings.ca_bundle == str(tmp_path / "ca.pem")
+    (tmp_path / "own.pem").write_text("PEM")
+    own = found(environ, storage="nas", ca_bundle=str(tmp_path / "own.pem"))
+    assert own.settings.ca_bundle == str(tmp_path / "own.pem")
+
+
 @pytest.mark.parametrize(
     ("environ", "flags", "said"),
     [

@@ -38,6 +38,17 @@ def test_a_table_line_has_two_spaces_between_and_none_at_the_end() -> None:
     assert table_line(["a", "bb", "c"], [3, 2, 9]) == "a    bb  c"
 
 
+def test_interrupted_before_anything_was_done_it_says_so_with_the_status_of_an_interrupt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stowage.cli.versions.target", interrupt)
+    done = CliRunner().invoke(main, ["versions", "--bucket", "b"])
+    assert (done.exit_code, done.output) == (130, "stowage: interrupted\n")
+
+
 def test_help_does_not_wait_for_boto3() -> None:
     code = "import sys\nfrom stowage.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
     code += "sys.exit('boto3' in sys.modules or 'rich' in sys.modules)"
