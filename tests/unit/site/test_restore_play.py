@@ -72,6 +72,13 @@ def test_the_service_brings_its_file_back_with_its_own_settings(tmp_path: Path) 
     assert "changed=1" in done.stdout
 
 
+def test_the_token_is_one_that_may_replace_files_of_others(tmp_path: Path) -> None:
+    given = {"restore_uuid": UUID, "stowage_service_token": "verify-token", "vault_filator_token_admin": "admin-token"}
+    done = play(tmp_path, given, answer=DONE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "told.token").read_text() == "admin-token"
+
+
 def test_check_mode_asks_without_doing(tmp_path: Path) -> None:
     done = play(tmp_path, {"restore_uuid": UUID}, "--check", answer=DONE)
     assert done.returncode == 0, done.stdout + done.stderr
