@@ -11,11 +11,14 @@ from stowage.errors import BadInputError
 
 START = "<!-- variables: made by scripts/role-readmes from meta/argument_specs.yml -->"
 END = "<!-- end of variables -->"
+_MARKUP = re.compile(r"\b[VOCRE]\(([^()]*)\)")
+"""Ansible's semantic markup of values, options and code, which Markdown does not know."""
 
 
 def _text(value: Any) -> str:
     lines = value if isinstance(value, list) else [value or ""]
-    return " ".join(" ".join(str(line).split()) for line in lines).replace("|", "\\|")
+    text = " ".join(" ".join(str(line).split()) for line in lines).replace("|", "\\|")
+    return _MARKUP.sub(r"`\1`", text)
 
 
 def options_of(specs: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -37,7 +40,7 @@ def _rows(options: Mapping[str, Mapping[str, Any]], parent: str = "") -> Iterato
         kind = option.get("type", "str")
         if kind == "list":
             kind = f"list of {option.get('elements', 'str')}"
-        choices = ", ".join(f"`{choice}`" for choice in option.get("choices") or ())
+        choices = ", ".join(f"`{choice}`" if choice != "" else '`""`' for choice in option.get("choices") or ())
         default = "**required**" if option.get("required") else ""
         if "default" in option:
             value = option["default"]
