@@ -12,7 +12,7 @@ import pytest
 import yaml
 from filator.settings import load_settings
 from markdown_it import MarkdownIt
-from page_blocks import PAGES, ROOT, Block
+from page_blocks import BLOCKS, PAGES, ROOT, Block
 from page_commands import CHECKS, TARGETS, WrongLineError, check_shell
 
 from stowage.site.names import load_mapping
@@ -59,6 +59,13 @@ def test_defaults_on_pages_are_those_of_the_roles() -> None:
     assert wrong == []
     releases = re.findall(r"rustfs/rustfs:([\w.-]+\w)|right: RustFS (\S+) at", TEXTS["docs/nas.md"])
     assert {one or other for one, other in releases} == {DEFAULTS["rustfs_version"]}
+
+
+def test_a_container_of_rustfs_on_a_page_has_the_image_of_its_sink() -> None:
+    """Preflight refuses one without: of RustFS events are traced unless the site says otherwise."""
+    shown = [block.text for block in BLOCKS if re.search(r"^rustfs_install_method: co", block.text, re.MULTILINE)]
+    assert len(shown) >= 2
+    assert [text for text in shown if "fluent_bit_container_digest: sha256:" not in text] == []
 
 
 def test_defaults_of_the_service_are_those_of_its_settings() -> None:
