@@ -10,7 +10,7 @@ import requests
 import servers
 from conftest import MakeSite, Site
 
-from filator.tokens import new_token
+from filator.tokens import Caller, Gate, new_token, parse_tokens
 
 UUID = "ab" * 32
 SCOPES = ("read", "write", "admin")
@@ -100,6 +100,14 @@ def test_the_private_socket_asks_for_tokens_where_they_are_wanted(make_site: Mak
         for url in (site.url, site.app.edge_url):
             expected = needed is not None and (url == site.app.edge_url or not watched)
             assert (ask(url, method, path).status_code == 401) is expected, (url, method, path)
+
+
+def test_two_tokens_of_one_name_are_one_owner() -> None:
+    """How a token is changed without a gap."""
+    (old, old_line), (new, new_line) = new_token("anna", ["owner"]), new_token("anna", ["owner"])
+    gate = Gate(parse_tokens([old_line, new_line], "FILATOR_TOKENS"))
+    callers = {gate.admit(f"Bearer {token}", "write", own=True) for token in (old, new)}
+    assert callers == {Caller("anna", own_only=True)}
 
 
 def test_an_edge_that_is_open_on_purpose_still_keeps_what_is_the_operators(make_site: MakeSite) -> None:
