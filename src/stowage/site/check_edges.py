@@ -10,7 +10,7 @@ from stowage.site.urls import authority, endpoint_fault, hostname, is_ip, shown,
 
 TLS_MODES = ("acme", "internal", "files", "off")
 _REQUIRED = {
-    "edge_name": "a short name that stands in logs and metrics, such as north",
+    "edge_name": "a short name of its own, such as north",
     "edge_site_host": "the public name of the file service at this edge, such as files.example.org",
     "edge_s3_public_endpoint": "the URL under which clients outside reach the store, such as https://s3.example.org",
 }
