@@ -21,8 +21,10 @@ Preflight refuses a word that is not on this page, before any host is touched.
 _COLUMNS = """\
 - **versions**: whether an overwritten file can be brought back (prune, restore). A store without them is for files
   that are written once.
-- **access**: what makes users, keys and policies. `none`: make the keys in the provider's console and put them into the
-  vault as `vault_filator_s3_access_key` and `vault_filator_s3_secret_key`.
+- **access**: what makes users, keys and policies. Where it is not `iam`, an external store wants the same word as
+  `object_store_driver`. `none`: make the buckets (with versioning) and three keys in the provider's console, for the file
+  service, for pruning and for restoring, and put them into the vault as `vault_filator_s3_access_key` and
+  `vault_filator_s3_secret_key`, and the same with `pruner` and `restorer`; preflight names each that is missing.
 - **keys**: `chosen` by us and therefore the same after a rebuild, or `minted` by the store and kept in the vault.
 - **trace**: whether the store tells the event sink who wrote what.
 - **proof**: `run` means measured by this project (docs/quirks.md), `paper` means taken from the provider's manual and
