@@ -22,8 +22,8 @@ _COLUMNS = """\
 - **versions**: whether an overwritten file can be brought back (prune, restore). A store without them is for files
   that are written once.
 - **access**: what makes users, keys and policies. Where it is not `iam`, an external store wants the same word as
-  `object_store_driver`. `none`: make the buckets (with versioning) and three keys in the provider's console, for the file
-  service, for pruning and for restoring, and put them into the vault as `vault_filator_s3_access_key` and
+  `object_store_driver`. `none`: make the buckets (with versioning) and three keys in the provider's console, for the
+  file service, for pruning and for restoring. Put them into the vault as `vault_filator_s3_access_key` and
   `vault_filator_s3_secret_key`, and the same with `pruner` and `restorer`; preflight names each that is missing.
 - **keys**: `chosen` by us and therefore the same after a rebuild, or `minted` by the store and kept in the vault.
 - **trace**: whether the store tells the event sink who wrote what.
