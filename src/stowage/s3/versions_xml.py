@@ -57,6 +57,10 @@ class Version(NamedTuple):
     position: int = 0
 
 
+# Google's XML API answers with the second.
+_ROOTS = ("ListVersionsResult", "ListBucketResult")
+
+
 class Page(NamedTuple):
     """One answer of ListObjectVersions.
 
@@ -89,10 +93,13 @@ def parse_page(body: bytes, *, first_position: int = 0, server: str = "") -> Pag
         server: The product to keep in the page.
 
     Raises:
-        ServerFaultError: The document is not XML or a row lacks its key, id or time.
+        ServerFaultError: The document is not XML, no listing, or a row lacks its key, id or time.
     """
     root = _parsed(body)
     space = root.tag[: root.tag.index("}") + 1] if root.tag.startswith("{") else ""
+    if root.tag.removeprefix(space) not in _ROOTS:
+        # A page of a proxy or of another program, which may be well-formed: as a listing it would be an empty one.
+        raise _stranger(f"the version listing begins with <{root.tag.removeprefix(space)[:40]}>")
     decode = unquote_plus if (root.findtext(f"{space}EncodingType") or "").lower() == "url" else str
     rows: list[Version] = []
     folders: list[str] = []
@@ -127,6 +134,12 @@ def parse_page(body: bytes, *, first_position: int = 0, server: str = "") -> Pag
         decode(root.findtext(f"{space}NextKeyMarker") or "") if truncated else "",
         (root.findtext(f"{space}NextVersionIdMarker") or "") if truncated else "",
         server,
+    )
+
+
+def _stranger(seen: str) -> errors.ServerFaultError:
+    return errors.ServerFaultError(
+        f"what answers is no S3 server: {seen}", "name the store's own endpoint; stowage doctor looks at it"
     )
 
 
@@ -221,7 +234,10 @@ def _reading(first_position: int) -> Iterator[None]:
 
 def _read_answer(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
     position = getattr(_active, "position", None)
-    if position is None or response_dict["status_code"] >= 300:
+    status, body = response_dict["status_code"], response_dict["body"]
+    if position is None or status >= 300:
+        if position is not None and 400 <= status < 500 and body and b"<Code>" not in body:
+            raise _stranger(f"{status} without a code of S3")
         return
     server = product(response_dict["headers"])
     customized_response_dict[_PAGE] = parse_page(response_dict["body"], first_position=position, server=server)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 
 from stowage.errors import ServerFaultError
 from stowage.s3.versions import to_histories
-from stowage.s3.versions_xml import RUSTFS, Page, Version, parse_page
+from stowage.s3.versions_xml import RUSTFS, Page, Version, _read_answer, _reading, parse_page
 
 
 def answer(rows: str, head: str = "", space: str = ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"') -> bytes:
@@ -59,6 +61,8 @@ def test_answers_without_namespace_and_without_version_ids_are_read() -> None:
     "body",
     [
         b"<html>login",
+        b"<html>login</html>",
+        b"<status>ok</status>",
         answer("<Version><Key>k</Key></Version>"),
         answer(row("k", when="yesterday")),
         answer(row("k")).replace(b"<Size>5", b"<Size>many"),
@@ -140,3 +144,22 @@ def test_a_right_page_of_a_later_rustfs_stays_as_it_is() -> None:
     # As 1.0.0-beta.5 does: all versions, then the markers.
     assert keys(other, marker) == [("a", True), ("b", False)]
     assert keys(other, marker, server="SeaweedFS") == [("b", False), ("a", True)]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "readable"),
+    [
+        (404, b'{"detail":"Not Found"}', False),
+        (401, b"<html>log in</html>", False),
+        (404, b"<Error><Code>NoSuchBucket</Code></Error>", True),
+        (403, b"", True),
+        (502, b"<html>Bad Gateway</html>", True),
+    ],
+)
+def test_a_refusal_that_is_none_of_s3_says_that_something_else_answers(
+    status: int, body: bytes, readable: bool
+) -> None:
+    # What a store refuses, and what may pass by itself, is left to botocore, which reads the code and tries again.
+    expected = nullcontext() if readable else pytest.raises(ServerFaultError, match=r"no S3 server.*stowage doctor")
+    with _reading(0), expected:
+        _read_answer({"status_code": status, "headers": {}, "body": body}, {})
