@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
 _MAKING = threading.Lock()
+_BARE_IPV6 = re.compile(r"^([a-z]+://)?[0-9a-fA-F]*:[0-9a-fA-F]*:[0-9a-fA-F:.]*/?$")
 ADDRESSING_STYLES = ("path", "virtual", "auto")
 
 # The codes that S3 servers use, by what a person has to do about them. A code that stands nowhere here is judged by
@@ -135,6 +137,8 @@ def checked_endpoint(endpoint: str | None) -> str:
     if not endpoint:
         raise errors.BadInputError("no S3 endpoint given", "set endpoint: http(s)://host[:port], or AWS_ENDPOINT_URL")
     example = "right: https://nas.example.net:9000"
+    if _BARE_IPV6.search(endpoint):
+        example = "right: an IPv6 address in brackets, http://[fd00::1]:9000"
     try:
         parts = urlsplit(endpoint.strip())
         _ = parts.port

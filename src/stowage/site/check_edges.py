@@ -6,7 +6,16 @@ from collections.abc import Callable
 
 from stowage.site.model import Problem, Rules, Site
 from stowage.site.names import nearest
-from stowage.site.urls import authority, endpoint_fault, hostname, is_ip, shown, site_host_fault, without_scheme
+from stowage.site.urls import (
+    authority,
+    endpoint_fault,
+    hostname,
+    is_ip,
+    shown,
+    site_host_fault,
+    suggested_host,
+    without_scheme,
+)
 
 TLS_MODES = ("acme", "internal", "files", "off")
 _REQUIRED = {
@@ -94,7 +103,12 @@ def _safe_authority(value: str) -> str:
 def _site_host_faults(site: Site, edges: list[str]) -> list[Problem]:
     name = "edge_site_host"
     return [
-        Problem(site.where(users, name), f"{name} {shown(value)} {fault}", "host or host:port", site.edit(users, name))
+        Problem(
+            site.where(users, name),
+            f"{name} {shown(value)} {fault}",
+            suggested_host(str(value)),
+            site.edit(users, name),
+        )
         for value, users in site.by_value(edges, name)
         if value and (fault := site_host_fault(value))
     ]

@@ -68,15 +68,26 @@ def suggested(value: str) -> str:
     bare = without_scheme(value)
     if not bare:
         return "http://host:port or https://host:port"
-    # Two colons and no bracket: an IPv6 address, perhaps with a port behind it.
-    if bare.count(":") > 1 and not bare.startswith("["):
-        head, _, port = bare.rpartition(":")
-        in_brackets = f"[{head}]:{port}" if is_ip(head) and re.fullmatch(r"[1-9]\d{1,4}", port) else f"[{bare}]"
+    if in_brackets := _in_brackets(bare):
         return f"http://{in_brackets} or https://{in_brackets}, an IPv6 address in brackets"
     right = f"http://{bare} or https://{bare}"
     if endpoint_fault(f"http://{bare}"):
         return "http://host:port or https://host:port, with a port from 1 to 65535"
     return right
+
+
+def suggested_host(value: str) -> str:
+    """Return what a malformed public name most likely should be."""
+    in_brackets = _in_brackets(without_scheme(value))
+    return f"{in_brackets}, an IPv6 address in brackets" if in_brackets else "host or host:port"
+
+
+def _in_brackets(bare: str) -> str | None:
+    """Two colons and no bracket: an IPv6 address, perhaps with a port behind it."""
+    if bare.count(":") < 2 or bare.startswith("["):
+        return None
+    head, _, port = bare.rpartition(":")
+    return f"[{head}]:{port}" if is_ip(head) and re.fullmatch(r"[1-9]\d{1,4}", port) else f"[{bare}]"
 
 
 def shown(value: object) -> str:

@@ -27,6 +27,8 @@ KEY = {"access_key": "AK", "secret_key": "top-secret"}
         ("http://", "is not http"),
         ("http://nas/s3", "has a path"),
         ("http://nas:port", "is not a URL"),
+        ("http://fd00::1:9000", r"right: an IPv6 address in brackets, http://\[fd00::1\]:9000"),
+        ("fd00::1", r"right: an IPv6 address in brackets, http://\[fd00::1\]:9000"),
     ],
 )
 def test_a_wrong_endpoint_is_refused_with_the_right_form(endpoint: str, words: str) -> None:

@@ -183,6 +183,12 @@ def test_the_scheme_of_the_public_endpoint_fits_the_certificates(faults, mode, s
     assert f"does not fit edge_tls {mode}; right: {'https' if mode == 'internal' else 'http'}://198" in line
 
 
+@pytest.mark.parametrize(("host", "right"), [("fd00::3", "[fd00::3]"), ("fd00::3:8443", "[fd00::3]:8443")])
+def test_a_public_ipv6_address_without_brackets_is_told_with_them(host, right, faults):
+    (line,) = [one for one in faults(("south", "edge_site_host", host)) if "malformed" in one]
+    assert f"right: {right}, an IPv6 address in brackets" in line
+
+
 @pytest.mark.parametrize("name", ["edge_name", "edge_site_host", "edge_s3_public_endpoint"])
 def test_an_edge_must_say_who_it_is(faults, name):
     assert f"{name} of south is not set" in only(faults(("south", name, ...)))
