@@ -30,6 +30,12 @@ _COLUMNS = """\
 - **proof**: `run` means measured by this project (docs/quirks.md), `paper` means taken from the provider's manual and
   never run here.
 """
+_SPOKEN = """\
+## How clients speak to each
+
+What a client must be told. The file service and `stowage` address by path unless `addressing_style` of the storage, or
+`--addressing-style`, says otherwise.
+"""
 _REFUSED = """\
 ## Refused
 
@@ -63,7 +69,7 @@ def store_page(table: StoreTable) -> str:
                 f"## Presets of `{EXTERNAL}`\n",
                 _table("object_store_preset", external),
                 _COLUMNS,
-                "## How clients speak to each\n",
+                _SPOKEN,
                 _client_table([*deployed, *external]),
                 _REFUSED + refused,
             ]

@@ -142,7 +142,7 @@ def test_an_endpoint_that_no_client_could_use_is_refused(faults, value, fault):
 
 
 def test_a_missing_endpoint_is_told_with_the_pattern_of_the_store(faults):
-    assert "http://{host}:8333" in only(faults(("*", "object_store_endpoint", ...)))
+    assert "http://{host}:9000" in only(faults(("*", "object_store_endpoint", ...)))
 
 
 def test_a_password_in_an_endpoint_is_not_repeated(faults):
