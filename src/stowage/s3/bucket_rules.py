@@ -56,16 +56,27 @@ class BucketRules:
         return FILATOR if any(is_filator_key(self.bucket, key) for key in keys) else ""
 
     def at_least(self, rules: PruneRules) -> PruneRules:
-        """Rules that keep what both the caller and the bucket want kept."""
+        """Rules that keep what both the caller and the bucket want kept.
+
+        A bucket's least age counts from the replacement; by the age of its bytes an old file would go a minute after
+        somebody replaced it. Counted so, no version is older than by its own date, so the caller's wish holds as well.
+        """
         asked, own = rules.older_than, self.older_than
         older_than = max(asked, own) if asked is not None and own is not None else asked or own
-        return replace(rules, older_than=older_than, keep_last=max(rules.keep_last, self.keep_last))
+        return replace(
+            rules,
+            older_than=older_than,
+            keep_last=max(rules.keep_last, self.keep_last),
+            age_basis=rules.age_basis if own is None else "noncurrent",
+        )
 
     def missing_in(self, rules: PruneRules) -> list[str]:
         """What the bucket wants and these rules, of a stored plan for instance, do not keep; as words for people."""
         wanted = []
         if self.older_than is not None and (rules.older_than is None or rules.older_than < self.older_than):
             wanted.append(f"{OLDER_THAN} {human_age(self.older_than.total_seconds())}")
+        elif self.older_than is not None and rules.age_basis == "own":
+            wanted.append(f"{OLDER_THAN} {human_age(self.older_than.total_seconds())}, counted from the replacement")
         if rules.keep_last < self.keep_last:
             wanted.append(f"{KEEP_LAST} {self.keep_last}")
         return wanted

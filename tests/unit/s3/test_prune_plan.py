@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stowage.errors import BadInputError
+from stowage.s3.bucket_rules import BucketRules
 from stowage.s3.prune_plan import Decision, PruneRules, Why, parse_age, plan_prune
 from stowage.s3.versions import Version
 
@@ -330,3 +331,30 @@ def test_every_row_gets_exactly_one_decision_with_a_reason(listing: list[Version
 def test_rules_out_of_range_are_refused(bad: dict[str, object]) -> None:
     with pytest.raises(BadInputError):
         PruneRules(**bad)  # type: ignore[arg-type]
+
+
+# --- what stands with the bucket ----------------------------------------------------------------------------------
+
+
+def test_a_version_replaced_a_minute_ago_stays_in_a_bucket_that_wants_14_days_however_old_its_bytes_are() -> None:
+    listing = [row("k", "new", NOW - timedelta(seconds=54), latest=True), row("k", "old", ago(365), at=1)]
+    own = BucketRules(bucket="filator", older_than=14 * DAY)
+    for asked in (like_the_original(14 * DAY), PruneRules(older_than=DAY, age_basis="own"), PruneRules(all_old=True)):
+        assert gone(listing, own.at_least(asked)) == []
+
+
+def test_a_stored_plan_that_counted_from_the_birth_is_not_what_the_bucket_wants() -> None:
+    own = BucketRules(bucket="filator", older_than=14 * DAY)
+    (wanted,) = own.missing_in(PruneRules(older_than=90 * DAY, age_basis="own"))
+    assert "counted from the replacement" in wanted
+    assert own.missing_in(own.at_least(PruneRules(older_than=90 * DAY, age_basis="own"))) == []
+
+
+@many
+@given(listings(), rules_strategy, st.none() | st.integers(1, 300).map(lambda days: days * DAY), st.integers(0, 4))
+def test_what_goes_by_both_the_caller_and_the_bucket_goes_by_each(
+    listing: list[Version], asked: PruneRules, older_than: timedelta | None, keep_last: int
+) -> None:
+    own = BucketRules(bucket="b", older_than=older_than, keep_last=keep_last)
+    alone = PruneRules(older_than=older_than, keep_last=keep_last, include_last_copy=True)
+    assert set(gone(listing, own.at_least(asked))) <= set(gone(listing, asked)) & set(gone(listing, alone))
