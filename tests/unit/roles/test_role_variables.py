@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from filator.form import FORM_OVERHEAD
 from repository import PUBLIC, ROOT, load
 
 from stowage.site.names import known_names
@@ -53,6 +54,14 @@ def test_every_variable_is_described_in_the_specs_and_beside_its_default(role):
     blocks = (role / "defaults" / "main.yml").read_text(encoding="utf-8").split("\n\n")
     bare = [block for block in blocks if re.search(r"^\w", block, re.MULTILINE) and "#" not in block]
     assert bare == []
+
+
+def test_an_edge_takes_the_largest_file_of_the_service_with_its_form():
+    caddy, nginx, filator = (
+        load(ROOT / "roles" / name / "defaults" / "main.yml") for name in ("caddy", "nginx", "filator")
+    )
+    taken = [caddy["caddy_service_max_body"].removesuffix("GiB"), nginx["nginx_service_max_body"].removesuffix("g")]
+    assert all(int(size) << 30 >= filator["filator_max_body_bytes"] + FORM_OVERHEAD for size in taken)
 
 
 @each_role
