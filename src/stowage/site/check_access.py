@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable
 from typing import Any
 
@@ -40,6 +41,7 @@ def check_access(site: Site, _rules: Rules) -> list[Problem]:
     problems = _unlike(site, [*apps, *edges])
     for host in apps:
         problems += [*_opened_elsewhere(site, host), *_without_tokens(site, host, edges)]
+        problems += _reached_from_outside(site, host)
     return problems + [problem for edge in edges for problem in _private_upstream(site, edge, apps)]
 
 
@@ -114,6 +116,34 @@ def _without_tokens(site: Site, host: str, edges: list[str]) -> list[Problem]:
             mend=SECRETS_INIT.format(inventory=site.inventory),
         )
     ]
+
+
+def _reached_from_outside(site: Site, host: str) -> list[Problem]:
+    """The private listener asks for no token, so an address that the internet knows needs a word about it."""
+    name = "filator_listen_address"
+    address = str(site.value(host, name) or "")
+    said = site.value(host, "filator_private_access") or _environment(site, host).get("FILATOR_PRIVATE_ACCESS")
+    if said or not _is_public(address):
+        return []
+    place = name if "wiring.yml" not in site.where([host], name) else "stowage_address"
+    return [
+        Problem(
+            where=site.where([host], place),
+            what=f'{name} of {host} is "{address}", where the file service asks nobody for a token',
+            right="an address of the private network, or filator_private_access: tokens; open where a firewall lets "
+            "only the site's hosts in",
+            mend=site.edit([host], place),
+        )
+    ]
+
+
+def _is_public(address: str) -> bool:
+    """Whether an address in numbers is one of the internet, or stands for all that the host has."""
+    try:
+        parsed = ipaddress.ip_address(address.strip("[]"))
+    except ValueError:
+        return False
+    return parsed.is_unspecified or parsed.is_global
 
 
 def _listener(site: Site, host: str) -> tuple[frozenset[str], str]:

@@ -39,6 +39,22 @@ def test_tokens_may_come_by_another_way(faults, given):
     assert faults(("*", "filator_tokens", []), ("*", *given)) == []
 
 
+@pytest.mark.parametrize("address", ["0.0.0.0", "::", "8.8.8.8", "2a00:1450::1"])
+def test_a_private_listener_that_the_internet_reaches_is_refused_unless_the_site_says_so(faults, address):
+    spoilt = ("vps1", "filator_listen_address", address)
+    line = only(faults(spoilt))
+    assert f'filator_listen_address of vps1 is "{address}", where the file service asks nobody for a token' in line
+    assert "filator_private_access: tokens" in line
+    for word in ("tokens", "open"):
+        assert faults(spoilt, ("vps1", "filator_private_access", word)) == []
+        assert faults(spoilt, ("vps1", "filator_environment", {"FILATOR_PRIVATE_ACCESS": word})) == []
+
+
+@pytest.mark.parametrize("address", ["10.9.0.2", "100.64.0.7", "fd00::2", "127.0.0.1", "192.168.1.4", "vps.mesh"])
+def test_a_private_listener_in_a_private_network_or_by_name_passes(faults, address):
+    assert faults(("vps1", "filator_listen_address", address)) == []
+
+
 def test_an_edge_may_be_open_when_the_site_says_so(faults):
     opened = [("*", "filator_tokens", []), ("*", "edge_access", "open"), ("*", "filator_edge_access", "open")]
     assert faults(*opened) == []
