@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,6 +12,8 @@ from stowage.site.model import SECRETS_INIT, Problem, Rules, Site
 
 ACCESS = ("tokens", "open")
 _PRIVATE_PORT, _EDGE_PORT = 8080, 8081
+_LEAST_TOKEN = 20
+_TOKEN_NAME = re.compile(r"[A-Za-z0-9_.@-]+")
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]", "::1"})
 _SITES = {"caddy": "caddy_sites", "nginx": "nginx_sites"}
 READ = frozenset(
@@ -38,7 +41,7 @@ def check_access(site: Site, _rules: Rules) -> list[Problem]:
     apps = [host for host in site.members("app") if "filator" in (site.value(host, "app_services") or DEFAULT_SERVICES)]
     if not apps:
         return []
-    problems = _unlike(site, [*apps, *edges])
+    problems = _unlike(site, [*apps, *edges]) + _weak_tokens(site, apps)
     for host in apps:
         problems += [*_opened_elsewhere(site, host), *_without_tokens(site, host, edges)]
         problems += _reached_from_outside(site, host)
@@ -103,6 +106,28 @@ def _has_tokens(site: Site, host: str) -> bool:
         or given.get("FILATOR_TOKENS")
         or given.get("FILATOR_TOKENS_FILE")
     )
+
+
+def _weak_tokens(site: Site, apps: list[str]) -> list[Problem]:
+    """The hosts hold plain hashes, of which a short token can be worked out, and read names without spaces only."""
+    name = "filator_tokens"
+    problems = []
+    for entries, users in site.by_value(apps, name):
+        # What stands in the vault under a name of its own is judged there.
+        judged = {value for key, value in site.hosts[users[0]].items() if key.startswith("vault_filator_token_")}
+        for entry in entries if isinstance(entries, list) else []:
+            if not isinstance(entry, dict) or not entry.get("token") or entry["token"] in judged:
+                continue
+            who, length = str(entry.get("name") or ""), len(str(entry["token"]))
+            if not _TOKEN_NAME.fullmatch(who):
+                what, right = f'{name} names a token "{who}"', "letters, digits and _.@- only"
+            elif length < _LEAST_TOKEN:
+                what = f"the token {who} in {name} has {length} characters, which can be guessed"
+                right = "32 random ones or more"
+            else:
+                continue
+            problems.append(Problem(site.where(users, name), what, right, site.edit(users, name)))
+    return problems
 
 
 def _without_tokens(site: Site, host: str, edges: list[str]) -> list[Problem]:

@@ -55,6 +55,23 @@ def test_a_private_listener_in_a_private_network_or_by_name_passes(faults, addre
     assert faults(("vps1", "filator_listen_address", address)) == []
 
 
+def test_a_token_that_can_be_guessed_and_a_name_that_the_service_cannot_read_are_refused(faults):
+    entries = [
+        {"name": "good", "token": "K" * 40, "scopes": ["read"]},
+        {"name": "none", "token": "", "scopes": ["read"]},
+        {"name": "ci", "token": "hunter2", "scopes": ["read"]},
+        {"name": "joe smith", "token": "L" * 40, "scopes": ["read"]},
+    ]
+    lines = faults(("*", "filator_tokens", entries))
+    assert len(lines) == 2
+    assert (
+        "the token ci in filator_tokens has 7 characters, which can be guessed; right: 32 random ones or more"
+        in lines[0]
+    )
+    assert 'filator_tokens names a token "joe smith"; right: letters, digits and _.@- only' in lines[1]
+    assert "hunter2" not in str(lines)
+
+
 def test_an_edge_may_be_open_when_the_site_says_so(faults):
     opened = [("*", "filator_tokens", []), ("*", "edge_access", "open"), ("*", "filator_edge_access", "open")]
     assert faults(*opened) == []
