@@ -114,7 +114,9 @@ def test_a_program_that_ends_with_exit_code_0_fails_the_play_with_its_own_words(
 def test_a_program_that_keeps_files_in_a_local_folder_is_refused_by_every_run_not_only_the_one_that_started_it(host):
     folder = "/etc/systemd/system/qatlasd.service.d"
     host.check_output(f"mkdir -p {folder}")
-    host.check_output(f"printf '[Service]\\nEnvironment=QATLAS_DOTENV=/nowhere\\n' > {folder}/spoiled.conf")
+    host.check_output(
+        f"printf '[Service]\\nEnvironment=QATLAS_DOTENV=/nowhere\\nWorkingDirectory=/\\n' > {folder}/spoiled.conf"
+    )
     host.check_output("systemctl daemon-reload && systemctl restart qatlasd")
     try:
         runs = [play("service"), play("service")]
