@@ -8,6 +8,7 @@ import pytest
 
 RUSTFS = {"object_store_provider": "rustfs"}
 DIGEST = "sha256:" + "0" * 64
+IMAGES = {"rustfs_image_digest": DIGEST, "fluent_bit_container_digest": DIGEST}
 QATLASD = {
     "app_services": ["filator", "qatlasd"],
     "qatlasd_binary_url": "https://downloads.example.org/qatlasd-linux-amd64",
@@ -16,9 +17,9 @@ QATLASD = {
 SITES = {
     "as it comes": {},
     "RustFS as a program": RUSTFS | {"rustfs_install_method": "binary", "rustfs_archive_checksum": DIGEST},
-    "RustFS in a container": RUSTFS | {"rustfs_install_method": "container", "rustfs_image_digest": DIGEST},
-    "RustFS on a NAS with an interface of its own": RUSTFS
-    | {"rustfs_install_method": "compose_file", "rustfs_image_digest": DIGEST},
+    # The sink comes the way the store does, and both images are pinned.
+    "RustFS in a container": RUSTFS | IMAGES | {"rustfs_install_method": "container"},
+    "RustFS on a NAS with an interface of its own": RUSTFS | IMAGES | {"rustfs_install_method": "compose_file"},
     "qatlasd beside filator": QATLASD,
     "one key for all app hosts": {"edge_keys": "shared"},
 }
