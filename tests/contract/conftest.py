@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from double_server import Double, running
@@ -13,8 +14,9 @@ from servers import juicefs as start_juicefs
 from servers import rustfs as start_rustfs
 from servers import rustfs_image as start_rustfs_image
 from sink import Sink, receiving
+from versioned import STORES, open_store, versioned_bucket
 
-from stowage.s3.connection import S3Settings
+from stowage.s3.connection import S3Settings, s3_client
 
 
 @pytest.fixture(scope="session")
@@ -109,6 +111,24 @@ def choosing(request: pytest.FixtureRequest) -> Server:
     """Each server that takes key pairs the caller chose."""
     found: Server = request.getfixturevalue(request.param)
     return found
+
+
+@pytest.fixture(scope="module", params=STORES)
+def store(request: pytest.FixtureRequest) -> Any:
+    """Each store on which pruning and restoring are tried."""
+    return open_store(request)
+
+
+@pytest.fixture(scope="module")
+def client(store: Any) -> Any:
+    """S3 as the store's administrator; a module may have one of its own."""
+    return s3_client(store.settings, pool_size=16)
+
+
+@pytest.fixture
+def bucket(client: Any) -> str:
+    """A new bucket with versioning."""
+    return versioned_bucket(client)
 
 
 _SERVERS = ("weed", "juicefs", "double", "rustfs")

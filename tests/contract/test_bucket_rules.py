@@ -10,27 +10,11 @@ from typing import Any
 import pytest
 from modules import ModuleFailedError, connection, run
 from test_prune_cli import environment, stowage
-from versioned import STORES, open_store, stored, versioned_bucket, write_versions
+from versioned import stored, write_versions
 
 from stowage.s3.bucket_rules import KEEP_LAST, MANAGED_BY, OLDER_THAN, read_bucket_rules
-from stowage.s3.connection import s3_client
 
 FILE = "files-2026-11-28/09-05/" + "0" * 64
-
-
-@pytest.fixture(scope="module", params=STORES)
-def store(request: pytest.FixtureRequest) -> Any:
-    return open_store(request)
-
-
-@pytest.fixture(scope="module")
-def client(store: Any) -> Any:
-    return s3_client(store.settings, pool_size=16)
-
-
-@pytest.fixture
-def bucket(client: Any) -> str:
-    return versioned_bucket(client)
 
 
 def tag(client: Any, bucket: str, **tags: str) -> None:

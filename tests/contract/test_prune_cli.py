@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from servers import Server
-from versioned import stored, versioned_bucket, write_versions
+from versioned import stored, write_versions
 
 from stowage.s3.connection import iam_client, s3_client
 
@@ -24,11 +24,6 @@ STOWAGE = str(Path(sys.executable).with_name("stowage"))
 @pytest.fixture(scope="module")
 def client(weed: Server) -> Any:
     return s3_client(weed.settings, pool_size=16)
-
-
-@pytest.fixture
-def bucket(client: Any) -> str:
-    return versioned_bucket(client)
 
 
 def environment(weed: Server, access_key: str | None = None, secret_key: str | None = None) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
-from versioned import STORES, open_store, stored, versioned_bucket, write_versions
+from versioned import stored, versioned_bucket, write_versions
 
 from stowage.errors import AuthError, BadInputError, NotFoundError, RefusedError, ServerFaultError
 from stowage.s3.connection import iam_client, s3_client
@@ -33,21 +33,6 @@ ODD_KEYS = [
     "trailing ",
     "/".join(["d" * 200] * 5) + "/" + "e" * 19,  # 1,024 bytes in parts that a file system can name
 ]
-
-
-@pytest.fixture(scope="module", params=STORES)
-def store(request: pytest.FixtureRequest) -> Any:
-    return open_store(request)
-
-
-@pytest.fixture(scope="module")
-def client(store: Any) -> Any:
-    return s3_client(store.settings, pool_size=16)
-
-
-@pytest.fixture
-def bucket(client: Any) -> str:
-    return versioned_bucket(client)
 
 
 def plan_for(

@@ -27,11 +27,6 @@ def client(weed: Server) -> Any:
     return s3_client(weed.settings)
 
 
-@pytest.fixture
-def bucket(client: Any) -> str:
-    return versioned_bucket(client)
-
-
 def findings(settings: S3Settings, bucket: str) -> dict[str, Finding]:
     return {finding.check: finding for finding in examine(settings, bucket)}
 

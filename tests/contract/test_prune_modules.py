@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from modules import ROOT, ModuleFailedError, connection, run
 from servers import Server
-from versioned import stored, versioned_bucket, write_versions
+from versioned import stored, write_versions
 
 from stowage.s3.connection import s3_client
 
@@ -21,11 +21,6 @@ from stowage.s3.connection import s3_client
 @pytest.fixture(scope="module")
 def client(weed: Server) -> Any:
     return s3_client(weed.settings, pool_size=16)
-
-
-@pytest.fixture
-def bucket(client: Any) -> str:
-    return versioned_bucket(client)
 
 
 def options(weed: Server, bucket: str, **more: Any) -> dict[str, Any]:

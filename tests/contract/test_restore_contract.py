@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from botocore.awsrequest import AWSResponse
-from versioned import STORES, open_store, stored, versioned_bucket, write_versions
+from versioned import stored, write_versions
 
 from stowage.errors import BadInputError, NotFoundError, RefusedError
 from stowage.s3.connection import s3_client
@@ -26,21 +26,6 @@ DESCRIBED = {
     "ContentLanguage": "de",
     "Metadata": {"sha256": "abc123", "uploaded-by": "erika"},
 }
-
-
-@pytest.fixture(scope="module", params=STORES)
-def store(request: pytest.FixtureRequest) -> Any:
-    return open_store(request)
-
-
-@pytest.fixture(scope="module")
-def client(store: Any) -> Any:
-    return s3_client(store.settings, pool_size=16)
-
-
-@pytest.fixture
-def bucket(client: Any) -> str:
-    return versioned_bucket(client)
 
 
 def body_of(client: Any, bucket: str, key: str, **which: Any) -> bytes:

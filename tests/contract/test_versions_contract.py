@@ -7,30 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from versioned import STORES, open_store, stored, versioned_bucket, write_versions
+from versioned import stored, versioned_bucket, write_versions
 
 from stowage.errors import RefusedError
-from stowage.s3.connection import s3_client
 from stowage.s3.prune import PlanRequest, carry_out, make_plan
 from stowage.s3.prune_plan import PruneRules, newest_first
 from stowage.s3.restore import plan_prefix_restore
 from stowage.s3.versions import Listing, list_key, list_pages
 from stowage.s3.versions_xml import RUSTFS
-
-
-@pytest.fixture(scope="module", params=STORES)
-def store(request: pytest.FixtureRequest) -> Any:
-    return open_store(request)
-
-
-@pytest.fixture(scope="module")
-def client(store: Any) -> Any:
-    return s3_client(store.settings, pool_size=16)
-
-
-@pytest.fixture
-def bucket(client: Any) -> str:
-    return versioned_bucket(client)
 
 
 @pytest.fixture(scope="module")
