@@ -33,4 +33,5 @@ class FilterModule:
             "godotenv_value": _filter(escaping.godotenv_value),
             "plain_value": _filter(escaping.plain_value),
             "url_part": _filter(escaping.url_part),
+            "url_host": _filter(escaping.url_host),
         }

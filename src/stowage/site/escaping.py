@@ -98,6 +98,15 @@ def url_part(value: str) -> str:
     return quote(value, safe="")
 
 
+def url_host(address: str) -> str:
+    """Write an address as it stands before a port: an IPv6 address in brackets (RFC 3986, 3.2.2).
+
+    >>> url_host("fd00::1"), url_host("[fd00::1]"), url_host("10.9.0.1"), url_host("nas.example.org")
+    ('[fd00::1]', '[fd00::1]', '10.9.0.1', 'nas.example.org')
+    """
+    return f"[{address}]" if ":" in address and not address.startswith("[") else address
+
+
 def _without_control(value: str, reader: str) -> None:
     if _CONTROL.search(value):
         raise BadInputError(f"{reader} cannot be given a control character", "choose another value")

@@ -93,7 +93,8 @@ def told(tmp_path_factory):
     ran = subprocess.run(
         [Path(sys.executable).with_name("ansible-playbook"), "-i", "hosts.yml", "show.yml"],
         cwd=folder,
-        env=os.environ | {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"},
+        env=os.environ
+        | {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_FILTER_PLUGINS": str(ROOT / "plugins" / "filter")},
         capture_output=True,
         text=True,
         check=True,

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from stowage import env_file
 from stowage.errors import BadInputError
-from stowage.site.escaping import godotenv_value, plain_value, systemd_quoted, systemd_value, url_part
+from stowage.site.escaping import godotenv_value, plain_value, systemd_quoted, systemd_value, url_host, url_part
 
 NASTY = st.text(st.sampled_from("a1'\"\\$`{}()# =;%:!\t\nÄABn") | st.characters(exclude_categories=["Cs"]), max_size=12)
 KNOWN = ["'", "\\", "$HOME", "${HOME}", "{{ x }}", '"', "end ", " start", "a#b", "a #b", "%h", "a\nb", "it's\\", "\\'"]
@@ -195,3 +195,17 @@ def test_a_control_character_is_refused(value: str) -> None:
     for write in (systemd_value, godotenv_value, plain_value):
         with pytest.raises(BadInputError):
             write(value)
+
+
+@pytest.mark.parametrize(
+    ("address", "written"),
+    [
+        ("fd00::1", "[fd00::1]"),
+        ("[fd00::1]", "[fd00::1]"),
+        ("10.9.0.1", "10.9.0.1"),
+        ("nas.example.org", "nas.example.org"),
+    ],
+)
+def test_an_address_stands_before_a_port_as_a_url_wants_it(address: str, written: str) -> None:
+    assert url_host(address) == written
+    assert urlsplit(f"http://{written}:9000/").port == 9000
